@@ -1,0 +1,437 @@
+#!/usr/bin/env python3
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Redis with Sentinel on Kubernetes: the charm.
+
+An event wakes the charm; it looks (``World``), plans, applies the steps, and looks again until
+nothing is left to do or the hook's budget is spent. What the events mean is in ``plan``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import ops
+
+import constants as c
+import peers
+import plan
+import render
+import status
+import workload
+from errors import AdapterError, RedisClientError, RefusedError, WorkloadError
+from world import Config, ContainerView, RedisView, SentinelView, World
+
+if TYPE_CHECKING:
+    import sentinel
+
+logger = logging.getLogger(__name__)
+
+
+class RedisK8sCharm(ops.CharmBase):
+    """Observes Juju's events and applies the plan."""
+
+    def __init__(self, framework: ops.Framework):
+        super().__init__(framework)
+        self._redis = workload.Workload(self.unit.get_container(c.REDIS))
+        self._sentinel = workload.Workload(self.unit.get_container(c.SENTINEL))
+        self._hosts = peers.Hosts(self.app.name, self.model.name)
+        self._host = self._hosts.of(self.unit.name)
+        self._world: World | None = None
+        self._begun_with: tuple[bool, bool] | None = None
+        self._fates: tuple[list[str], list[str]] | None = None
+        self._handover_problem: str | None = None
+        self._claim = contextlib.ExitStack()
+        self._has_claim = False
+
+        on = self.on
+        for event in (
+            on.leader_elected,
+            on.config_changed,
+            on.upgrade_charm,
+            on.start,
+            on.update_status,
+            on.secret_changed,
+            on[c.STORAGE].storage_attached,
+            on[c.STORAGE].storage_detaching,
+            on[c.REDIS].pebble_ready,
+            on[c.SENTINEL].pebble_ready,
+            on[c.REDIS].pebble_custom_notice,
+            on[c.SENTINEL].pebble_custom_notice,
+            on[c.PEER_RELATION].relation_created,
+            on[c.PEER_RELATION].relation_changed,
+        ):
+            framework.observe(event, self._on_event)
+        framework.observe(on[c.PEER_RELATION].relation_departed, self._on_peers_departed)
+        framework.observe(on.stop, self._on_stop)
+        framework.observe(on.check_service_action, self._on_check_service)
+        framework.observe(on.get_initial_admin_password_action, self._on_get_admin_password)
+        framework.observe(on.get_sentinel_password_action, self._on_get_sentinel_password)
+        framework.observe(on.switchover_action, self._on_switchover)
+        framework.observe(on.collect_unit_status, self._on_collect_unit_status)
+        framework.observe(on.collect_app_status, self._on_collect_app_status)
+
+    # Events
+
+    def _on_event(self, _: ops.EventBase) -> None:
+        self._reconcile()
+
+    def _on_peers_departed(self, event: ops.RelationDepartedEvent) -> None:
+        unit = event.departing_unit
+        self._reconcile(departing=self._hosts.of(unit.name) if unit else None)
+
+    def _on_stop(self, _: ops.StopEvent) -> None:
+        self._reconcile(stopping=True)
+
+    # An event that gave no reason to look, or an action, leaves the statuses as they are.
+
+    def _on_collect_unit_status(self, event: ops.CollectStatusEvent) -> None:
+        for each in status.unit_statuses(self._world) if self._world else ():
+            event.add_status(each)
+
+    def _on_collect_app_status(self, event: ops.CollectStatusEvent) -> None:
+        for each in status.app_statuses(self._world) if self._world else ():
+            event.add_status(each)
+
+    # Actions
+
+    def _on_check_service(self, event: ops.ActionEvent) -> None:
+        world = self._look()
+        redis, watcher = world.own_redis, world.own_sentinel
+        results = {"result": "Service is not running", "sentinel": "no answer"}
+        if redis is not None:
+            results["role"] = redis.role
+            if plan.is_serving(world, redis):
+                results["result"] = "Service is running"
+            if not redis.is_primary:
+                results["primary"] = str(redis.primary_host)
+                results["link"] = "up" if redis.link_up else "down"
+            else:
+                results["replicas-in-step"] = str(redis.connected_replicas)
+        if watcher is not None:
+            results["sentinel"] = "running"
+            results["sentinel-primary"] = watcher.primary_host or "none"
+            results["sentinel-quorum"] = str(watcher.quorum)
+            results["sentinel-majority"] = "yes" if watcher.has_majority else "no"
+            results["sentinel-replicas"] = str(len(watcher.replicas))
+            results["sentinel-others"] = str(len(watcher.others))
+        event.set_results(results)
+
+    def _on_get_admin_password(self, event: ops.ActionEvent) -> None:
+        self._return_password(event, "redis-password", "admin")
+
+    def _on_get_sentinel_password(self, event: ops.ActionEvent) -> None:
+        self._return_password(event, "sentinel-password", "sentinel_admin")
+
+    def _return_password(self, event: ops.ActionEvent, key: str, field: str) -> None:
+        credentials = peers.Peers(self.model).credentials()
+        if credentials is None:
+            event.fail("The leader has not made the passwords yet; try again in a moment")
+            return
+        event.set_results({key: getattr(credentials, field)})
+
+    def _on_switchover(self, event: ops.ActionEvent) -> None:
+        if not self.unit.is_leader():
+            event.fail("Run this action on the leader")
+            return
+        unit = event.params.get("unit", "")
+        world = self._look()
+        targets = [self._hosts.unit(h) for h in world.planned if h != world.agreed_primary]
+        if unit and unit not in (*targets, self._hosts.unit(world.agreed_primary or self._host)):
+            event.fail(f"{unit} is not a unit of this application; choose from {targets}")
+            return
+        before = world.agreed_primary
+        after = self._reconcile(switch_to=self._hosts.of(unit) if unit else plan.ANY)
+        primary = after.agreed_primary
+        if primary is None or (primary != self._hosts.of(unit) if unit else primary == before):
+            reason = after.handover_problem or self._pending(after) or "no replica is in sync"
+            event.fail(f"The primary stays as it is: {reason}")
+            return
+        event.set_results({"primary": self._hosts.unit(primary)})
+
+    def _pending(self, world: World) -> str | None:
+        steps = plan.next_steps(world)
+        return next((s.reason for s in steps if isinstance(s, plan.AskAgain)), None)
+
+    # Look, plan, apply
+
+    def _reconcile(
+        self, departing: str | None = None, stopping: bool = False, switch_to: str | None = None
+    ) -> World:
+        """Bring this unit, and as leader the application, nearer to what it should be.
+
+        Args:
+            departing: host of the unit of whose departure Juju tells.
+            stopping: this is the stop hook.
+            switch_to: host that is to be primary, or ``plan.ANY``.
+
+        Returns:
+            The last look.
+        """
+        deadline = time.monotonic() + c.HOOK_BUDGET_S
+        first: World | None = None
+        before: tuple[plan.Step, ...] = ()
+        while True:
+            world = self._look(departing, stopping, switch_to)
+            first = first or world
+            if world.agreed_primary not in (None, first.agreed_primary):
+                # Whoever was to be moved by order has been moved.
+                switch_to = None
+                world = replace(world, switch_to=None)
+            steps = plan.next_steps(world)
+            todo = [step for step in steps if not isinstance(step, plan.AskAgain)]
+            reasons = [step.reason for step in steps if isinstance(step, plan.AskAgain)]
+            if time.monotonic() > deadline:
+                reasons.append("the time of this hook is over")
+                break
+            stuck = bool(todo) and steps == before
+            before = steps
+            if stuck:
+                reasons.append("what was ordered has not taken effect yet")
+            # A primary that leaves, or is moved by order, has no later turn to wait for.
+            leaves_as_primary = world.is_leaving and world.agreed_primary == world.host
+            waits = leaves_as_primary or world.switch_to not in (None, world.agreed_primary)
+            if (stuck or not todo) and not (reasons and waits):
+                break
+            self._apply(todo, world)
+            if reasons:
+                time.sleep(c.TURN_PAUSE_S)
+        self._claim.close()
+        self._has_claim = False
+        if steps and reasons:
+            self._ask_again(reasons[0], world)
+        self._world = replace(world, handover_problem=self._handover_problem)
+        return self._world
+
+    def _look(
+        self, departing: str | None = None, stopping: bool = False, switch_to: str | None = None
+    ) -> World:
+        """Return what this unit can see now."""
+        shared = peers.Peers(self.model)
+        world = World(app=self.app.name, host=self._host, has_peer_relation=shared.exists)
+        if not shared.exists:
+            return world
+        if self._fates is None:
+            self._fates = peers.units_by_fate()
+        staying, leaving = self._fates
+        credentials = shared.credentials()
+        if self._begun_with is None:
+            self._begun_with = (shared.primary is not None, credentials is not None)
+        world = replace(
+            world,
+            is_leader=self.unit.is_leader(),
+            planned=tuple(self._hosts.of(unit) for unit in staying),
+            leaving=frozenset(self._hosts.of(unit) for unit in leaving),
+            departing=departing,
+            stopping=stopping,
+            switch_to=switch_to,
+            has_claim=self._has_claim,
+            recorded_primary=shared.primary,
+            record_kept=self._begun_with[0],
+            initialised=shared.initialised,
+            credentials=credentials,
+            credentials_kept=self._begun_with[1],
+            config=self._config(),
+        )
+        if credentials is None:
+            return world
+        fingerprint = None if world.config.problem else render.fingerprint(world)
+        world = replace(
+            world,
+            redis_container=self._redis.view(fingerprint),
+            sentinel_container=self._sentinel.view(fingerprint),
+            data_times={self._hosts.of(u): t for u, t in shared.data_times().items()},
+            storage_attached=bool(self.model.storages[c.STORAGE]),
+        )
+        try:
+            world = self._look_at_volume(world)
+        except WorkloadError as e:
+            logger.warning("%s", e)
+            return replace(
+                world, redis_container=ContainerView(), sentinel_container=ContainerView()
+            )
+        return self._ask_nodes(world)
+
+    def _look_at_volume(self, world: World) -> World:
+        """Add what is on the volume; it matters only before the processes start.
+
+        Raises:
+            WorkloadError: Pebble stopped answering.
+        """
+        if world.sentinel_container.ready and c.SENTINEL not in world.sentinel_container.running:
+            present = self._sentinel.has_sentinel_conf(render.owner_mark(world))
+            world = replace(world, sentinel_conf_present=present)
+        if world.redis_container.ready and c.REDIS not in world.redis_container.running:
+            world = replace(world, own_data_time=self._redis.data_time())
+        return world
+
+    def _ask_nodes(self, world: World) -> World:
+        """Add what the Redis and Sentinel processes say, all asked at once."""
+        assert world.credentials
+        if plan.needs_full_look(world):
+            hosts = {*world.planned, *world.leaving}
+        else:
+            hosts = {world.host, world.recorded_primary} - {None}
+        if not (world.redis_container.running or world.sentinel_container.running):
+            # Nothing runs here yet; what the others say would change nothing.
+            return world
+        # Imported here: redis-py is the largest import, and no hook before this point needs it.
+        import redis_client
+        import sentinel
+
+        password = world.credentials.operator
+        names = plan.redis_settings(world).keys() | {"replica-priority"}
+
+        def ask(node: tuple[str, str]) -> RedisView | SentinelView:
+            kind, host = node
+            if kind == c.SENTINEL:
+                return sentinel.Sentinel(host, world.app, password).view()
+            return redis_client.RedisNode(host, password).view(names)
+
+        nodes = [(kind, str(host)) for kind in (c.REDIS, c.SENTINEL) for host in hosts]
+        answers = redis_client.ask_all(nodes, ask)
+        refusals: dict[str, dict[str, str]] = {c.REDIS: {}, c.SENTINEL: {}}
+        for (kind, host), answer in answers.items():
+            if isinstance(answer, RedisClientError):
+                logger.debug("%s: %s", kind, answer)
+            if isinstance(answer, RefusedError):
+                refusals[kind][host] = str(answer)
+        return replace(
+            world,
+            redis={h: a for (_, h), a in answers.items() if isinstance(a, RedisView)},
+            sentinels={h: a for (_, h), a in answers.items() if isinstance(a, SentinelView)},
+            redis_refusals=refusals[c.REDIS],
+            sentinel_refusals=refusals[c.SENTINEL],
+            asked_all=plan.needs_full_look(world),
+        )
+
+    def _config(self) -> Config:
+        """Return the options, or what is wrong with them."""
+        down_after_ms = int(self.config["down-after"])
+        low, high = c.DOWN_AFTER_LIMITS_MS
+        if not low <= down_after_ms <= high:
+            return Config(problem=f"Set down-after to a value from {low} to {high}")
+        return Config(down_after_ms=down_after_ms)
+
+    def _apply(self, steps: Iterable[plan.Step], world: World) -> None:
+        """Take the steps in order.
+
+        A step that fails for what the world does is logged and left for a later turn; a later
+        step of the same turn still gets its chance, since the steps of one turn build on each
+        other only through the next look.
+        """
+        for step in steps:
+            logger.info("%s", step)
+            try:
+                self._take(step, world)
+            except AdapterError as e:
+                logger.warning("%s failed: %s", type(step).__name__, e)
+                if isinstance(step, (plan.Handover, plan.ForceFailover)):
+                    self._handover_problem = str(e)
+
+    def _take(self, step: plan.Step, world: World) -> None:
+        """Take one step.
+
+        Raises:
+            AdapterError: the world did not let it.
+        """
+        match step:
+            case plan.CreateCredentials():
+                peers.Peers(self.model).create_credentials()
+            case plan.RecordPrimary(host):
+                peers.Peers(self.model).record_primary(host)
+            case plan.MarkInitialised():
+                peers.Peers(self.model).mark_initialised()
+            case plan.PublishDataTime(time_s):
+                peers.Peers(self.model).publish_data_time(time_s)
+            case plan.WriteFiles(c.REDIS):
+                exporter = self._redis.exporter()
+                self._redis.own_storage()
+                self._redis.write(render.redis_files(world, exporter))
+                self._redis.add_layer(render.redis_layer(world, exporter))
+            case plan.WriteFiles(c.SENTINEL):
+                self._sentinel.write(render.sentinel_files(world))
+                self._sentinel.add_layer(render.sentinel_layer(world))
+            case plan.WriteSentinelConf(primary):
+                conf = render.sentinel_conf(world, primary)
+                self._sentinel.write_sentinel_conf(conf, render.owner_mark(world))
+            case plan.PermitBirth():
+                self._redis.permit_birth()
+            case plan.StartService(container, service):
+                (self._redis if container == c.REDIS else self._sentinel).start(service)
+            case _:
+                self._take_on_nodes(step, world)
+
+    def _take_on_nodes(self, step: plan.Step, world: World) -> None:
+        """Take a step that commands Redis or Sentinel processes."""
+        import redis_client
+        import sentinel
+
+        assert world.credentials
+        password = world.credentials.operator
+
+        def watcher(host: str) -> sentinel.Sentinel:
+            return sentinel.Sentinel(host, world.app, password)
+
+        match step:
+            case plan.SetRedis(host, name, value):
+                redis_client.RedisNode(host, password).set({name: value})
+            case plan.Follow(host, primary):
+                redis_client.RedisNode(host, password).follow(primary)
+            case plan.Watch(host, primary):
+                options = plan.sentinel_options(world)
+                watcher(host).watch(primary, world.quorum, options, world.credentials.watcher)
+            case plan.SetSentinel(host, name, value):
+                watcher(host).set_option(name, value)
+            case plan.SetQuorum(host, quorum):
+                watcher(host).set_option("quorum", str(quorum))
+            case plan.ClaimHandover(source):
+                self._claim.enter_context(redis_client.RedisNode(source, password).claim())
+                self._has_claim = True
+            case plan.Handover(source, target):
+                pause_ms = plan.pause_ms(world)
+                sentinel.handover(source, target, world.app, password, pause_ms)
+            case plan.ForceFailover(host):
+                watcher(host).force_failover()
+            case plan.Forget(host, replicas, others):
+                watcher(host).forget(replicas, others, c.FORGET_BUDGET_S)
+            case plan.Retire():
+                self._retire(watcher(world.host), keep_state=not world.planned)
+            case _:
+                raise TypeError(f"no such step: {step}")
+
+    def _retire(self, watcher: sentinel.Sentinel, keep_state: bool) -> None:
+        """End this unit's processes for good.
+
+        Args:
+            watcher: of this unit; it says goodbye first, so that the others get no more hello.
+            keep_state: the whole application goes to zero and may come back from its volumes.
+        """
+        if not keep_state:
+            try:
+                watcher.unwatch()
+            except RedisClientError as e:
+                logger.info("This Sentinel is gone already: %s", e)
+        self._redis.stop(c.REDIS)
+        self._sentinel.stop(c.SENTINEL)
+        if not keep_state:
+            self._sentinel.drop_sentinel_state()
+
+    def _ask_again(self, reason: str, world: World) -> None:
+        """Have Pebble send a notice in a moment; before it is there its own event will come."""
+        logger.info("Looking again in %s s: %s", c.WAKE_AFTER_S, reason)
+        container = self._sentinel if world.sentinel_container.ready else self._redis
+        try:
+            container.notify_later()
+        except WorkloadError as e:
+            logger.info("%s", e)
+
+
+if __name__ == "__main__":  # pragma: no cover
+    ops.main(RedisK8sCharm)

@@ -1,0 +1,89 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Names, ports, paths and time budgets: each appears here once."""
+
+PEER_RELATION = "redis-peers"
+STORAGE = "database"
+REDIS = "redis"
+"""The container of Redis and the service in it."""
+SENTINEL = "sentinel"
+"""The container of Sentinel and the service in it."""
+EXPORTER_SERVICE = "redis_exporter"
+HANDOVER_SERVICE = "handover"
+"""Stands by to move the primary role when Pebble stops the services of its pod."""
+WAKE_SERVICE = "wake"
+"""Sleeps a little and sends the charm a notice: how a hook asks for another turn."""
+
+REDIS_PORT = 6379
+SENTINEL_PORT = 26379
+EXPORTER_PORT = 9121
+
+NOTICE_KEY = "charmhub.io/redis-k8s/look-again"
+"""One key for all notices, so that Pebble and Juju fold a burst of them into one event."""
+
+# Paths in the workload containers.
+STORAGE_DIR = "/var/lib/redis"
+SENTINEL_DIR = f"{STORAGE_DIR}/sentinel"
+SENTINEL_CONF = f"{SENTINEL_DIR}/sentinel.conf"
+CONFIG_DIR = "/etc/redis-k8s"
+REDIS_CONF = f"{CONFIG_DIR}/redis.conf"
+"""What the charm wants. The guarded start copies it to LIVE_CONF, which Redis may rewrite."""
+LIVE_CONF = f"{CONFIG_DIR}/live/redis.conf"
+USERS_ACL = f"{CONFIG_DIR}/users.acl"
+CLUSTER_ENV = f"{CONFIG_DIR}/cluster.env"
+"""Shell variables for the scripts: hosts, names, and the operator's password."""
+BIRTH_PERMIT = f"{CONFIG_DIR}/live/may-start-empty"
+START_REDIS = f"{CONFIG_DIR}/start-redis"
+HAND_OVER = f"{CONFIG_DIR}/hand-over"
+WATCH_SYNC = f"{CONFIG_DIR}/watch-sync"
+START_EXPORTER = f"{CONFIG_DIR}/start-exporter"
+ON_SWITCH = f"{CONFIG_DIR}/on-switch"
+ON_EVENT = f"{CONFIG_DIR}/on-event"
+EXPORTER_PATHS = (
+    "/bin/redis_exporter",
+    "/usr/bin/redis_exporter",
+    "/usr/bin/prometheus-redis-exporter",
+)
+"""Where images have the exporter: the charmed image, others, Debian's package."""
+WORKLOAD_USER = "redis"
+
+# Users of Redis and of Sentinel (ACL). "default" is the administrator that people use.
+OPERATOR_USER = "operator"
+REPLICATION_USER = "replication"
+WATCHER_USER = "sentinel"
+"""The user by which Sentinel logs in to Redis."""
+PEERS_USER = "peers"
+"""The user by which one Sentinel logs in to another."""
+EXPORTER_USER = "exporter"
+
+# Time budgets.
+HOOK_BUDGET_S = 5.0
+"""How long one hook may look, act and look again."""
+ANSWER_BUDGET_S = 1.0
+"""How long a hook waits for hosts that do not answer; all are asked at once."""
+SOCKET_TIMEOUT_S = 0.8
+"""For one connection and for one reply; below ANSWER_BUDGET_S, so that the error has a name."""
+TURN_PAUSE_S = 0.1
+"""Between two looks of one hook, for what was ordered to show."""
+FORGET_BUDGET_S = 2.5
+"""For one Sentinel to know all nodes again after a reset: twice the INFO period, and some."""
+WAKE_AFTER_S = 2
+PEBBLE_KILL_DELAY_S = 20
+"""Redis may need this long to end in good order; a pod's grace period is 30 s."""
+
+# Sentinel.
+DOWN_AFTER_LIMITS_MS = (2000, 60000)
+
+# Handover.
+HANDOVER_CHANNEL = "redis-k8s:handover"
+"""Whoever moves the primary's role is subscribed to it, on the primary."""
+OFFSETS_BUDGET_S = 0.5
+"""How long the target may take to reach the offset of the paused primary."""
+SWITCH_BUDGET_S = 3.5
+"""From SENTINEL FAILOVER until the old primary is a replica."""
+MOMENT_MS = (650, 800)
+"""The age of the target's INFO at which the failover starts: the next INFO then comes just after
+the promotion, and Sentinel sees it at once (measured: 0.5 s instead of 1.3 s)."""
+SCRIPT_MOMENT_MS = (600, 750)
+"""The same for the script, which takes longer from one command to the next."""

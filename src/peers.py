@@ -1,0 +1,186 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""What Juju keeps for the application: the ``redis-peers`` databag, its secret, its units.
+
+The one place that knows the keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pathlib
+import secrets
+import string
+
+import ops
+from ops import hookcmds
+
+from constants import PEER_RELATION
+from world import Credentials
+
+logger = logging.getLogger(__name__)
+
+_PRIMARY_KEY = "leader-host"
+_INITIALISED_KEY = "initialised"
+_DATA_TIME_KEY = "data-time"
+_SECRET_LABEL = "credentials"
+_SECRET_KEYS = {
+    "admin": "redis-password",
+    "sentinel_admin": "sentinel-password",
+    "operator": "operator-password",
+    "replication": "replication-password",
+    "watcher": "watcher-password",
+    "peers": "peers-password",
+    "exporter": "exporter-password",
+}
+"""Field of Credentials → key in the secret. The first two are also keys of the databag of the
+revision before this one, which kept them in plain text."""
+_PASSWORD_LENGTH = 32
+_RESOLV_CONF = pathlib.Path("/etc/resolv.conf")
+
+
+def cluster_domain(resolv_conf: str, model: str) -> str:
+    """Return the domain of the Kubernetes cluster, from the search list of a pod.
+
+    Args:
+        resolv_conf: text of the file; its search list begins with ``MODEL.svc.DOMAIN``.
+        model: name of the Juju model, which is the namespace.
+
+    Returns:
+        For instance ``cluster.local``, which is also the answer when nothing else is found.
+    """
+    prefix = f"{model}.svc."
+    for line in resolv_conf.splitlines():
+        words = line.split()
+        if words[:1] == ["search"]:
+            for domain in words[1:]:
+                if domain.startswith(prefix):
+                    return domain[len(prefix) :].rstrip(".")
+    return "cluster.local"
+
+
+class Hosts:
+    """Knows the DNS name of each unit of the application."""
+
+    def __init__(self, app: str, model: str):
+        try:
+            domain = cluster_domain(_RESOLV_CONF.read_text(), model)
+        except OSError:
+            domain = cluster_domain("", model)
+        self._app = app
+        self._suffix = f"{app}-endpoints.{model}.svc.{domain}"
+
+    def of(self, unit: str) -> str:
+        """Return the host of a unit such as ``redis-k8s/0``."""
+        return f"{self._app}-{ordinal(unit)}.{self._suffix}"
+
+    def unit(self, host: str) -> str:
+        """Return the unit of a host, as Juju writes it."""
+        return f"{self._app}/{host.split('.')[0].rsplit('-', 1)[1]}"
+
+
+def ordinal(unit: str) -> int:
+    """Return the number of a unit, which is that of its pod."""
+    return int(unit.rsplit("/", 1)[1])
+
+
+def units_by_fate() -> tuple[list[str], list[str]]:
+    """Return the units that are to stay and those that Juju is removing.
+
+    From goal-state, which is right also where Juju tells the peers late or never that a unit
+    leaves, and before the pod of a new unit is there.
+
+    Returns:
+        Names of units, each list sorted by number.
+    """
+    goals = hookcmds.goal_state().units
+    names = sorted(goals, key=ordinal)
+    staying = [name for name in names if goals[name].status != "dying"]
+    leaving = [name for name in names if goals[name].status == "dying"]
+    return staying, leaving
+
+
+class Peers:
+    """Reads and writes what the units of the application share."""
+
+    def __init__(self, model: ops.Model):
+        self._model = model
+        self._relation = model.get_relation(PEER_RELATION)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the peer relation is there; in ``install`` it is not."""
+        return self._relation is not None
+
+    @property
+    def primary(self) -> str | None:
+        """The recorded host of the primary; the key keeps the name it had on the wire."""
+        return self._read(_PRIMARY_KEY)
+
+    def record_primary(self, host: str) -> None:
+        """Record who is primary. Leader only."""
+        self._app_data[_PRIMARY_KEY] = host
+
+    @property
+    def initialised(self) -> bool:
+        """Whether the application has had a primary, and so may have data."""
+        return self._read(_INITIALISED_KEY) == "true"
+
+    def mark_initialised(self) -> None:
+        """Record that the application has had a primary. Leader only."""
+        self._app_data[_INITIALISED_KEY] = "true"
+
+    def data_times(self) -> dict[str, float]:
+        """Return, by unit, when its data had last been written before its Redis started."""
+        if self._relation is None:
+            return {}
+        units = {self._model.unit, *self._relation.units}
+        found = {unit.name: self._relation.data[unit].get(_DATA_TIME_KEY) for unit in units}
+        return {name: float(text) for name, text in found.items() if text}
+
+    def publish_data_time(self, time_s: float) -> None:
+        """Tell the other units how new the data of this one is."""
+        if self._relation is not None:
+            self._relation.data[self._model.unit][_DATA_TIME_KEY] = str(time_s)
+
+    def credentials(self) -> Credentials | None:
+        """Return the passwords; None while the leader has not made them."""
+        try:
+            content = self._model.get_secret(label=_SECRET_LABEL).get_content(refresh=True)
+        except ops.SecretNotFoundError:
+            return None
+        return Credentials(**{field: content[key] for field, key in _SECRET_KEYS.items()})
+
+    def create_credentials(self) -> Credentials:
+        """Make the passwords and keep them in a secret of the application. Leader only.
+
+        Passwords that an earlier revision left in the databag keep their values and leave it.
+        """
+        data = self._app_data
+        credentials = Credentials(
+            **{
+                field.name: data.get(_SECRET_KEYS[field.name]) or _new_password()
+                for field in dataclasses.fields(Credentials)
+            }
+        )
+        content = {key: getattr(credentials, field) for field, key in _SECRET_KEYS.items()}
+        self._model.app.add_secret(content, label=_SECRET_LABEL)
+        for key in content:
+            data.pop(key, None)
+        return credentials
+
+    @property
+    def _app_data(self) -> ops.RelationDataContent:
+        if self._relation is None:
+            raise RuntimeError("the peer relation is not there yet")
+        return self._relation.data[self._model.app]
+
+    def _read(self, key: str) -> str | None:
+        return self._app_data.get(key) if self._relation else None
+
+
+def _new_password() -> str:
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(_PASSWORD_LENGTH))

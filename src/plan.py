@@ -1,0 +1,610 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Decisions: a ``World`` in, ordered steps out. Pure; nothing here waits, asks or acts.
+
+A plan is what can be done now. After its steps a new look leads to the rest, so every plan may be
+cut after any step, by a crash or by the end of the hook's budget, and the next look finishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from world import RedisView, SentinelView, World
+
+ELIGIBLE = 100
+NOT_ELIGIBLE = 0
+SENTINEL_PERIODS_MS = {"info-period": "1000", "ping-period": "500", "ask-period": "100"}
+"""How often a Sentinel asks nodes for INFO, pings them, and asks its peers whether the primary is
+down. By default 10 s, 1 s and 1 s: with these, what changes is seen in a second, and an election
+begins a second earlier. Sentinel does not keep them over a restart."""
+REVIVE_AFTER_MS = 60_000
+"""How long the old primary's pod may take to come back before other data is made the truth."""
+
+
+ANY = "any"
+"""In place of a host: whichever is fit."""
+
+
+@dataclass(frozen=True)
+class CreateCredentials:
+    """Make the passwords of the application and keep them in a secret."""
+
+
+@dataclass(frozen=True)
+class RecordPrimary:
+    """Write in the peer relation who is primary."""
+
+    host: str
+
+
+@dataclass(frozen=True)
+class MarkInitialised:
+    """Write in the peer relation that this application has had a primary."""
+
+
+@dataclass(frozen=True)
+class PublishDataTime:
+    """Tell the other units how new the data of this one is."""
+
+    time_s: float
+
+
+@dataclass(frozen=True)
+class WriteFiles:
+    """Bring the files and the layer of a container to the present configuration."""
+
+    container: str
+
+
+@dataclass(frozen=True)
+class WriteSentinelConf:
+    """Write the first ``sentinel.conf`` of this unit; from then on it is Sentinel's own."""
+
+    primary: str
+
+
+@dataclass(frozen=True)
+class PermitBirth:
+    """Let the guarded start make an empty primary: the first one, of a new application."""
+
+
+@dataclass(frozen=True)
+class StartService:
+    """Start a service of a container that is not active."""
+
+    container: str
+    service: str
+
+
+@dataclass(frozen=True)
+class SetRedis:
+    """Change a run-time setting of one Redis."""
+
+    host: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Make the Redis of a host a replica of another."""
+
+    host: str
+    primary: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Make a Sentinel that watches nothing watch this application."""
+
+    host: str
+    primary: str
+
+
+@dataclass(frozen=True)
+class SetSentinel:
+    """Change an option of one Sentinel."""
+
+    host: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class SetQuorum:
+    """Tell one Sentinel how many must agree that the primary is down."""
+
+    host: str
+    quorum: int
+
+
+@dataclass(frozen=True)
+class ClaimHandover:
+    """Make sure that nobody else is handing over from the same primary, until this hook ends."""
+
+    source: str
+
+
+@dataclass(frozen=True)
+class Handover:
+    """Move the primary role without losing a write; the target is the only one eligible."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ForceFailover:
+    """Have the Sentinel of a host fail over on its own authority: the primary is gone for good."""
+
+    host: str
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Have one Sentinel forget all it knows of nodes that left (``SENTINEL RESET``)."""
+
+    host: str
+    replicas: int
+    others: int
+
+
+@dataclass(frozen=True)
+class Retire:
+    """End this unit's Sentinel and Redis for good; it is leaving."""
+
+
+@dataclass(frozen=True)
+class AskAgain:
+    """Ask for another turn in a moment."""
+
+    reason: str
+
+
+Step = (
+    CreateCredentials
+    | RecordPrimary
+    | MarkInitialised
+    | PublishDataTime
+    | WriteFiles
+    | WriteSentinelConf
+    | PermitBirth
+    | StartService
+    | SetRedis
+    | Follow
+    | Watch
+    | SetSentinel
+    | SetQuorum
+    | ClaimHandover
+    | Handover
+    | ForceFailover
+    | Forget
+    | Retire
+    | AskAgain
+)
+
+
+def next_steps(world: World) -> tuple[Step, ...]:
+    """Return what this unit can do now, in order; empty when nothing is left to do.
+
+    The order is that of safety: first what lets this unit run, then what it owes itself, then
+    what it owes the others before it leaves, last what the leader owes all.
+    """
+    if not world.has_peer_relation:
+        return ()
+    steps = (
+        *_birth_steps(world),
+        *_workload_steps(world),
+        *_own_redis_steps(world),
+        *_own_sentinel_steps(world),
+        *_leaving_steps(world),
+        *_leader_steps(world),
+    )
+    # A step may follow from two reasons (a unit's own and the leader's); once is enough.
+    return tuple(dict.fromkeys(steps))
+
+
+def redis_settings(world: World) -> dict[str, str]:
+    """Return the run-time settings that the Redis of this unit should have now.
+
+    ``min-replicas-to-write`` goes up only when a replica is there to satisfy it, so that growing
+    from one unit refuses no write, and goes down at once when fewer than three units stay.
+    """
+    redis = world.own_redis
+    settings = {"min-replicas-to-write": str(min_replicas(world))}
+    if not world.config.problem:
+        settings["min-replicas-max-lag"] = str(max_lag_s(world))
+    if redis is None:
+        return settings
+    if redis.is_primary and min_replicas(world):
+        now = redis.settings.get("min-replicas-to-write", "0")
+        settings["min-replicas-to-write"] = "1" if now != "0" or redis.connected_replicas else "0"
+    if world.is_leaving:
+        settings["replica-priority"] = str(NOT_ELIGIBLE)
+    elif (redis.is_primary or redis.link_up) and not world.handing_over:
+        settings["replica-priority"] = str(ELIGIBLE)
+    return settings
+
+
+def min_replicas(world: World) -> int:
+    """Return how many replicas must be in step before the primary takes a write."""
+    return 1 if len(world.planned) >= 3 else 0
+
+
+def max_lag_s(world: World) -> int:
+    """Return after how many seconds without a replica in step a primary refuses writes.
+
+    A second and more below the time in which Sentinel notices: a primary that is cut off stops
+    before the other side begins.
+    """
+    return max(1, min(3, world.config.down_after_ms // 1000 - 2))
+
+
+def pause_ms(world: World) -> int:
+    """Return for how long a handover may hold the writes, if whoever holds them dies.
+
+    A second less than the time in which Sentinel notices: a paused node answers no Sentinel.
+    """
+    return min(4000, world.config.down_after_ms - 1000)
+
+
+def needs_full_look(world: World) -> bool:
+    """Whether this unit decides on more than itself, and has to ask all hosts.
+
+    The leader does; so does a unit that leaves as primary, which hands over by itself, and one
+    that has to move the primary by an action.
+    """
+    return world.is_leader or world.is_leaving or world.switch_to is not None
+
+
+def _birth_steps(world: World) -> Iterator[Step]:
+    """Passwords and the first primary, by the leader.
+
+    Nothing starts on a record or a secret that a failing hook could still take back.
+    """
+    if not world.is_leader or world.is_leaving:
+        return
+    if world.credentials is None:
+        yield CreateCredentials()
+    if world.recorded_primary is None:
+        yield RecordPrimary(world.agreed_primary or world.host)
+    if not (world.record_kept and world.credentials_kept):
+        yield AskAgain("the first primary is recorded")
+
+
+def _workload_steps(world: World) -> Iterator[Step]:
+    """Files, layers and services of this unit's containers."""
+    if world.stopping or world.credentials is None or world.recorded_primary is None:
+        return
+    if not (world.record_kept and world.credentials_kept and world.storage_attached):
+        return
+    if world.sentinel_container.ready:
+        if not world.sentinel_container.current:
+            yield WriteFiles("sentinel")
+        if "sentinel" not in world.sentinel_container.running:
+            if not world.sentinel_conf_present:
+                yield WriteSentinelConf(world.recorded_primary)
+            yield StartService("sentinel", "sentinel")
+    if world.redis_container.ready:
+        if world.own_data_time is not None and world.own_data_time != world.data_times.get(
+            world.host
+        ):
+            yield PublishDataTime(world.own_data_time)
+        if not world.redis_container.current:
+            yield WriteFiles("redis")
+        if "redis" not in world.redis_container.running:
+            if world.recorded_primary == world.host and not world.initialised:
+                yield PermitBirth()
+            yield StartService("redis", "redis")
+        for helper in sorted(world.redis_container.services - {"redis", "wake"}):
+            if helper not in world.redis_container.running:
+                yield StartService("redis", helper)
+
+
+def _own_redis_steps(world: World) -> Iterator[Step]:
+    """Role and run-time settings of this unit's Redis."""
+    redis, sentinel = world.own_redis, world.own_sentinel
+    if redis is None or (world.stopping and not world.is_leaving):
+        # A pod that stops hands over by its own script; nothing else is of use any more.
+        return
+    if sentinel is not None and not sentinel.failing_over and not sentinel.in_tilt:
+        named = sentinel.primary_host
+        wrong = redis.is_primary or redis.primary_host != named
+        # Self-demotion by Sentinel's script comes first; this is the net beneath it.
+        if named not in (None, world.host) and wrong and is_primary(world, named):
+            yield Follow(world.host, str(named))
+            return
+    for name, value in redis_settings(world).items():
+        if redis.settings.get(name) != value:
+            yield SetRedis(world.host, name, value)
+
+
+def _own_sentinel_steps(world: World) -> Iterator[Step]:
+    """What this unit's Sentinel watches, and how."""
+    sentinel = world.own_sentinel
+    if sentinel is None or world.is_leaving:
+        return
+    if sentinel.primary_host is None:
+        # Named by the others if they agree; a name that is not there yet is refused by Sentinel.
+        primary = world.agreed_primary or world.recorded_primary
+        if primary is not None:
+            yield Watch(world.host, primary)
+        return
+    for name, value in sentinel_options(world).items():
+        if sentinel.options.get(name) != value:
+            yield SetSentinel(world.host, name, value)
+
+
+def sentinel_options(world: World) -> dict[str, str]:
+    """Return the options that a Sentinel of this application should have, but for the quorum.
+
+    An option that the operator got wrong is left out: what runs goes on with what it has.
+    """
+    options = {"failover-timeout": "10000", "parallel-syncs": "1", **SENTINEL_PERIODS_MS}
+    if not world.config.problem:
+        options["down-after-milliseconds"] = str(world.config.down_after_ms)
+    return options
+
+
+def _leaving_steps(world: World) -> Iterator[Step]:
+    """What a unit owes the others before it goes. With nobody left there is nothing to owe."""
+    if not world.is_leaving:
+        return
+    if world.planned:
+        primary = world.agreed_primary
+        if world.own_redis is not None and world.own_redis.is_primary and primary == world.host:
+            yield from _handover_steps(world, source=world.host)
+            if not world.stopping:
+                return
+        yield from _unfence_steps(world)
+    if world.stopping and (
+        "redis" in world.redis_container.running or "sentinel" in world.sentinel_container.running
+    ):
+        yield Retire()
+
+
+def _unfence_steps(world: World) -> Iterator[Step]:
+    """Lower the fence of the primary before replicas leave, so that no write is refused."""
+    if min_replicas(world) == 0:
+        for host, redis in world.redis.items():
+            fence = redis.settings.get("min-replicas-to-write", "0")
+            if redis.is_primary and fence != "0" and host in world.planned and host != world.host:
+                yield SetRedis(host, "min-replicas-to-write", "0")
+
+
+def _leader_steps(world: World) -> Iterator[Step]:
+    """What the leader owes all, in the order of CONTRACT.md; an earlier step may end the turn."""
+    if not world.is_leader or not world.asked_all or world.credentials is None:
+        return
+    if world.recorded_primary is None or not world.planned:
+        return
+    yield from _record_steps(world)
+    # A lower quorum goes out first, since more units than the majority may be leaving at once;
+    # a higher one when there is a majority to reach it.
+    watching = {h: s for h in world.planned if (s := world.sentinels.get(h)) and s.primary_host}
+    yield from (SetQuorum(h, world.quorum) for h, s in watching.items() if s.quorum > world.quorum)
+    primary = world.agreed_primary
+    if primary is None or not any(view.has_majority for view in watching.values()):
+        yield AskAgain("the Sentinels do not reach their majority")
+        if primary is None or primary in world.planned:
+            return
+    yield from (SetQuorum(h, world.quorum) for h, s in watching.items() if s.quorum < world.quorum)
+    if world.failing_over:
+        yield AskAgain("a failover is under way")
+        return
+    if primary not in world.planned:
+        yield from _replace_steps(world, primary)
+        return
+    if not is_primary(world, primary):
+        # Sentinel's to solve, and its script wakes the charm when it has; but for one case.
+        yield from _revive_steps(world, primary)
+        return
+    if not world.is_leaving:
+        yield from _unfence_steps(world)
+    if world.switch_to is not None and primary != world.switch_to:
+        yield from _handover_steps(world, source=primary)
+        return
+    for host in world.planned if not world.handing_over else ():
+        redis = world.redis.get(host)
+        if redis and redis.link_up and redis.priority == NOT_ELIGIBLE and host != world.host:
+            yield SetRedis(host, "replica-priority", str(ELIGIBLE))
+    yield from _forget_steps(world, primary)
+
+
+def _record_steps(world: World) -> Iterator[Step]:
+    """Keep the record of the primary true. No answer from a majority: what is recorded stays."""
+    agreed = world.agreed_primary
+    if agreed is not None and agreed != world.recorded_primary:
+        # While both say primary, the one that the majority names is; it must say so itself.
+        if is_primary(world, agreed) or not is_primary(world, world.recorded_primary):
+            yield RecordPrimary(agreed)
+    if not world.initialised and is_primary(world, world.recorded_primary):
+        yield MarkInitialised()
+
+
+def _replace_steps(world: World, primary: str) -> Iterator[Step]:
+    """Replace a primary that is not to stay.
+
+    It hands over by itself while it leaves; the leader is the second line: at once when told of
+    the departure, and when the primary is gone.
+    """
+    if is_primary(world, primary):
+        if world.departing == primary or primary not in world.leaving:
+            yield from _handover_steps(world, source=primary)
+        elif primary != world.host:
+            yield AskAgain("the leaving primary hands over by itself")
+        return
+    best = _best_replica(world)
+    if primary in world.redis:
+        yield AskAgain("the old primary follows another and the Sentinels do not name it yet")
+    elif best is None and all(host in world.redis for host in world.planned):
+        yield from _free_steps(world)
+    elif best is None:
+        yield AskAgain("not every unit is there yet to say what data it has")
+    elif all(h in world.sentinels and world.sentinels[h].primary_down_ms for h in world.planned):
+        # Those who left cannot vote, so a majority may never come together again; and all who
+        # stay say that it is down, so nobody writes to it.
+        yield ForceFailover(best)
+    else:
+        yield AskAgain("not every Sentinel has noticed that the primary is gone")
+
+
+def _revive_steps(world: World, primary: str) -> Iterator[Step]:
+    """Name a new primary when all were down and the old one does not come back.
+
+    Nobody has been in sync since then, so Sentinel finds nobody to promote. The old primary has
+    all the data and is waited for; after that the unit with the newest data is set free. Only
+    with a majority: a unit that is alone may be the one that is cut off.
+    """
+    down_ms = min((s.primary_down_ms for s in world.sentinels.values()), default=0)
+    alone = not all(view.has_majority for view in world.sentinels.values())
+    if primary in world.redis or alone or down_ms == 0:
+        return
+    best = _best_replica(world)
+    if down_ms < REVIVE_AFTER_MS:
+        if best is None:
+            yield AskAgain("the primary is waited for, since nobody else has been in sync")
+    elif best is None:
+        yield from _free_steps(world)
+    else:
+        yield ForceFailover(best)
+
+
+def _free_steps(world: World) -> Iterator[Step]:
+    """Make the unit with the newest data eligible, and no other."""
+    replicas = [h for h in world.planned if h in world.redis and h in world.data_times]
+    if replicas:
+        newest = max(replicas, key=lambda h: (world.data_times[h], -world.planned.index(h)))
+        yield SetRedis(newest, "replica-priority", str(ELIGIBLE))
+    yield AskAgain("the unit with the newest data takes over")
+
+
+def _handover_steps(world: World, source: str) -> Iterator[Step]:
+    """Move the primary role from a living node, in turns.
+
+    First all but the target become ineligible, until the Sentinel that is to fail over has seen
+    it; only then the handover proper, which is one step because writes wait during it.
+    """
+    if world.failing_over:
+        yield AskAgain("a failover is under way")
+        return
+    target = _target(world, source)
+    if target is None:
+        yield AskAgain("no replica is in sync to take over")
+        return
+    executor = world.sentinels[target]
+    if not world.has_claim:
+        if world.redis[source].handover_claims:
+            yield AskAgain("another unit is handing over")
+            return
+        yield ClaimHandover(source)
+    for replica in executor.replicas:
+        if replica.host == target or replica.down:
+            continue
+        seen = world.redis.get(replica.host)
+        if seen is None or seen.priority != NOT_ELIGIBLE:
+            yield SetRedis(replica.host, "replica-priority", str(NOT_ELIGIBLE))
+    view = world.redis[target]
+    if view.priority != ELIGIBLE:
+        yield SetRedis(target, "replica-priority", str(ELIGIBLE))
+    known = {replica.host: replica.priority for replica in executor.replicas if not replica.down}
+    right = {h: ELIGIBLE if h == target else NOT_ELIGIBLE for h in known}
+    if world.has_claim and target in known and known == right:
+        if min_replicas(world) == 0:
+            yield SetRedis(target, "min-replicas-to-write", "0")
+        yield Handover(source, target)
+    else:
+        yield AskAgain("the Sentinel of the target has not seen yet who is eligible")
+
+
+def _target(world: World, source: str) -> str | None:
+    """Return the host that is to be primary; None when no replica is fit for it."""
+    fit = [
+        h
+        for h in world.planned
+        if h != source
+        and (redis := world.redis.get(h))
+        and not redis.is_primary
+        and redis.link_up
+        and redis.primary_host == source
+        and (sentinel := world.sentinels.get(h))
+        and sentinel.primary_host == source
+    ]
+    if world.switch_to not in (None, ANY):
+        return world.switch_to if world.switch_to in fit else None
+    # Offsets differ by what is under way; the pause of the handover makes them equal.
+    return fit[0] if fit else None
+
+
+def _best_replica(world: World) -> str | None:
+    """Return the staying replica with the most data that may be promoted; None: there is none."""
+    fit = [
+        h
+        for h in world.planned
+        if (redis := world.redis.get(h))
+        and not redis.is_primary
+        and redis.priority != NOT_ELIGIBLE
+        and h in world.sentinels
+    ]
+    return max(
+        fit, key=lambda h: (world.redis[h].offset_bytes, -world.planned.index(h)), default=None
+    )
+
+
+def _forget_steps(world: World, primary: str) -> Iterator[Step]:
+    """Let one Sentinel forget what left, if all is calm.
+
+    A Sentinel that has just been reset could not fail over, so never two at a time and never
+    while the primary is in doubt.
+    """
+    haunted = [h for h in world.planned if h in world.sentinels and _ghosts(world, h)]
+    if not haunted:
+        return
+    calm = all(
+        (sentinel := world.sentinels.get(h))
+        and sentinel.primary_host == primary
+        and not sentinel.primary_down_ms
+        and not sentinel.in_tilt
+        and (redis := world.redis.get(h))
+        and (h == primary or redis.link_up)
+        for h in world.planned
+    )
+    # A node that still replicates would be learned again from the primary at once.
+    gone = all(h not in world.redis and h not in world.sentinels for h in world.leaving)
+    if calm and gone:
+        peers = len(world.planned) - 1
+        yield Forget(haunted[0], replicas=peers, others=peers)
+    if not calm or not gone or len(haunted) > 1:
+        yield AskAgain("Sentinels still count units that left")
+
+
+def _ghosts(world: World, host: str) -> frozenset[str]:
+    """Return the hosts that a Sentinel knows and that are not to be there."""
+    sentinel = world.sentinels[host]
+    known = {replica.host for replica in sentinel.replicas} | sentinel.others
+    return frozenset(known - set(world.planned))
+
+
+def sentinel_is_right(world: World, view: SentinelView, host: str) -> bool:
+    """Whether a Sentinel knows exactly the planned units, with quorum and primary."""
+    others = set(world.planned) - {host}
+    return (
+        view.primary_host == world.recorded_primary
+        and view.quorum == world.quorum
+        and set(view.others) == others
+        and {r.host for r in view.replicas} == set(world.planned) - {view.primary_host}
+    )
+
+
+def is_primary(world: World, host: str | None) -> bool:
+    """Whether the Redis of a host says itself that it is primary; no answer counts as no."""
+    view = world.redis.get(host) if host else None
+    return view is not None and view.is_primary
+
+
+def is_serving(world: World, redis: RedisView | None) -> bool:
+    """Whether the Redis of this unit does what its role asks: primary, or replica in sync."""
+    return redis is not None and (redis.is_primary or redis.link_up)

@@ -1,0 +1,229 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Opens connections to Redis and Sentinel, names their failures, reads and sets one node.
+
+The words master and slave stay inside this module and ``sentinel``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from constants import (
+    ANSWER_BUDGET_S,
+    HANDOVER_CHANNEL,
+    OPERATOR_USER,
+    REDIS_PORT,
+    SOCKET_TIMEOUT_S,
+)
+from errors import RedisClientError, RefusedError, UnreachableError
+from world import RedisView
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def connect(host: str, port: int, password: str) -> Iterator[redis.Redis]:
+    """Yield a client of one node, logged in as the charm's user, and close it.
+
+    Args:
+        host: DNS name of the unit; or 127.0.0.1.
+        port: of Redis or of Sentinel.
+        password: of the user ``operator``.
+
+    Raises:
+        UnreachableError: no answer.
+        RefusedError: the answer is an error.
+    """
+    client = redis.Redis(
+        host=host,
+        port=port,
+        username=OPERATOR_USER,
+        password=password,
+        decode_responses=True,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+        protocol=2,
+        # One attempt: a hook that must not wait has its own plan for a silent host.
+        retry=Retry(NoBackoff(), 0),
+        # No CLIENT SETINFO: Redis 7.0 does not know it.
+        driver_info=None,
+        single_connection_client=False,
+    )
+    try:
+        yield client
+    # AuthenticationError is a ConnectionError in redis-py, so it goes first.
+    except (
+        redis.AuthenticationError,
+        redis.ResponseError,
+        redis.BusyLoadingError,
+    ) as e:
+        raise RefusedError(f"{host}:{port} refused: {e}") from e
+    except (redis.RedisError, OSError) as e:
+        raise UnreachableError(f"{host}:{port} gives no answer: {e}") from e
+    finally:
+        client.close()
+
+
+def ask_all(
+    nodes: Iterable[K], ask: Callable[[K], T], budget_s: float = ANSWER_BUDGET_S
+) -> dict[K, T | RedisClientError]:
+    """Ask all nodes at once and return what came back in time.
+
+    A look-up of a name has no time limit of its own, so each node has a thread that is left
+    behind when the budget is spent; it is a daemon and holds up no exit.
+
+    Args:
+        nodes: each is asked once.
+        ask: raises RedisClientError for a node that does not answer; anything else is a bug.
+        budget_s: seconds for all of them together.
+
+    Returns:
+        By node: the answer, or the error that says why there is none.
+    """
+    answers: queue.SimpleQueue[tuple[K, T | BaseException]] = queue.SimpleQueue()
+
+    def run(node: K) -> None:
+        try:
+            answers.put((node, ask(node)))
+        except BaseException as e:  # handed over to the thread that waits
+            answers.put((node, e))
+
+    pending = set(nodes)
+    results: dict[K, T | RedisClientError] = {}
+    for node in pending:
+        threading.Thread(target=run, args=(node,), daemon=True).start()
+    deadline = time.monotonic() + budget_s
+    while pending:
+        try:
+            node, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if isinstance(answer, BaseException) and not isinstance(answer, RedisClientError):
+            raise answer
+        pending.discard(node)
+        results[node] = answer
+    for node in pending:
+        results[node] = UnreachableError(f"{node} gives no answer within {budget_s} s")
+    return results
+
+
+def pipelined(client: redis.Redis, *commands: tuple[Any, ...]) -> list[Any]:
+    """Send several commands in one go; an error reply stands in the place of its answer."""
+    with client.pipeline(transaction=False) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        return pipe.execute(raise_on_error=False)
+
+
+def ask(client: redis.Redis, *command: Any) -> Any:
+    """Send one command and return its reply."""
+    return client.execute_command(*command)
+
+
+def flat(reply: Any) -> dict[str, str]:
+    """Turn a reply of alternating names and values into a mapping of texts."""
+    if isinstance(reply, dict):
+        return {str(k): str(v) for k, v in reply.items()}
+    return {str(k): str(v) for k, v in zip(reply[::2], reply[1::2], strict=True)}
+
+
+class RedisNode:
+    """Asks and commands the Redis of one host, in our words."""
+
+    def __init__(self, host: str, password: str):
+        self.host = host
+        self._password = password
+
+    def view(self, settings: Iterable[str] = ()) -> RedisView:
+        """Return role, replication and the run-time settings asked for.
+
+        Raises:
+            UnreachableError: no answer.
+            RefusedError: it is loading its data, or the password is wrong.
+        """
+        commands: list[tuple[Any, ...]] = [
+            ("ROLE",),
+            ("INFO", "everything"),
+            ("PUBSUB NUMSUB", HANDOVER_CHANNEL),
+        ]
+        names = sorted(settings)
+        if names:
+            commands.append(("CONFIG GET", *names))
+        with connect(self.host, REDIS_PORT, self._password) as client:
+            replies = pipelined(client, *commands)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        role, info, claims = replies[:3]
+        if info["loading"]:
+            # It answers these questions while it loads, as if it had nothing and no replicas.
+            raise RefusedError(f"{self.host}:{REDIS_PORT} refused: LOADING its data")
+        is_primary = role[0] == "master"
+        return RedisView(
+            role="primary" if is_primary else "replica",
+            primary_host=None if is_primary else str(info["master_host"]),
+            link_up=not is_primary and info["master_link_status"] == "up",
+            offset_bytes=int(info["master_repl_offset" if is_primary else "slave_repl_offset"]),
+            priority=int(info.get("slave_priority", -1)),
+            connected_replicas=int(info.get("min_slaves_good_slaves", info["connected_slaves"])),
+            handover_claims=int(claims[0][1]),
+            persists=info.get("aof_last_write_status", "ok") == "ok",
+            version=str(info["redis_version"]),
+            settings=flat(replies[3]) if names else {},
+        )
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Change run-time settings.
+
+        Raises:
+            UnreachableError: no answer.
+            RefusedError: a value is not accepted.
+        """
+        with connect(self.host, REDIS_PORT, self._password) as client:
+            for name, value in settings.items():
+                ask(client, "CONFIG SET", name, value)
+
+    def follow(self, primary_host: str) -> None:
+        """Make it a replica of another host and let its paused clients go on.
+
+        Raises:
+            UnreachableError: no answer.
+            RefusedError: an error reply.
+        """
+        with connect(self.host, REDIS_PORT, self._password) as client:
+            ask(client, "REPLICAOF", primary_host, REDIS_PORT)
+            ask(client, "CLIENT UNPAUSE")
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold the claim on handing over from this node, while the context lasts.
+
+        The claim is a subscription, so it ends with the process that made it, and costs nothing
+        to ask for. Two that come at once may both see each other and both give way.
+
+        Raises:
+            UnreachableError: no answer.
+            RefusedError: somebody else holds it.
+        """
+        with connect(self.host, REDIS_PORT, self._password) as client:
+            claim = client.pubsub()
+            try:
+                claim.subscribe(HANDOVER_CHANNEL)
+                claim.get_message(timeout=SOCKET_TIMEOUT_S)
+                if int(ask(client, "PUBSUB NUMSUB", HANDOVER_CHANNEL)[0][1]) > 1:
+                    raise RefusedError(f"{self.host} is being handed over by another unit")
+                yield
+            finally:
+                claim.close()

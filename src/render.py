@@ -1,0 +1,234 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Text: a ``World`` in; configuration files, shell variables and Pebble layers out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import pathlib
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import constants as c
+import plan
+from world import Credentials, File, World
+
+_TEMPLATES = pathlib.Path(__file__).parent.parent / "templates"
+
+
+def fingerprint(world: World) -> str:
+    """Return a text that changes when anything does that the files and layers are made of.
+
+    It stands in the Pebble plan, so it is keyed with a long random password: nobody can try
+    shorter ones against it.
+    """
+    credentials = _credentials(world)
+    parts = (world.app, world.host, world.planned, world.config, plan.min_replicas(world))
+    secret = (credentials.admin, credentials.sentinel_admin, credentials.replication)
+    more = (credentials.watcher, credentials.peers, credentials.exporter)
+    text = repr((parts, secret, more)).encode()
+    return hmac.new(credentials.operator.encode(), text, hashlib.sha256).hexdigest()[:32]
+
+
+def owner_mark(world: World) -> str:
+    """Return a text that tells this unit's ``sentinel.conf`` from one of another application."""
+    key = _credentials(world).operator.encode()
+    return hmac.new(key, world.host.encode(), hashlib.sha256).hexdigest()
+
+
+def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
+    """Return the files of container redis.
+
+    Args:
+        world: with credentials.
+        exporter: path of the exporter's program, None where the image has none.
+    """
+    credentials = _credentials(world)
+    redis_conf = _render(
+        "redis.conf.j2",
+        port=c.REDIS_PORT,
+        dir=c.STORAGE_DIR,
+        users_acl=c.USERS_ACL,
+        replication_user=c.REPLICATION_USER,
+        replication_password=credentials.replication,
+        host=world.host,
+        min_replicas=plan.min_replicas(world),
+        max_lag_s=plan.max_lag_s(world),
+    )
+    users = _render(
+        "users.acl.j2",
+        admin=_digest(credentials.admin),
+        operator=_digest(credentials.operator),
+        replication=_digest(credentials.replication),
+        watcher=_digest(credentials.watcher),
+        exporter=_digest(credentials.exporter),
+        operator_user=c.OPERATOR_USER,
+        replication_user=c.REPLICATION_USER,
+        watcher_user=c.WATCHER_USER,
+        exporter_user=c.EXPORTER_USER,
+    )
+    variables = {
+        "PEERS": " ".join(world.planned),
+        "DATA_DIR": c.STORAGE_DIR,
+        "BASE_CONF": c.REDIS_CONF,
+        "NOTICED_TURNS": "15",
+        "HANDOVER_CHANNEL": c.HANDOVER_CHANNEL,
+        "PAUSE_MS": str(plan.pause_ms(world)),
+        "MOMENT_FROM_MS": str(c.SCRIPT_MOMENT_MS[0]),
+        "MOMENT_TO_MS": str(c.SCRIPT_MOMENT_MS[1]),
+        "EXPORTER": exporter or "",
+        "EXPORTER_PORT": str(c.EXPORTER_PORT),
+        "EXPORTER_PASSWORD": credentials.exporter,
+    }
+    return (
+        File(c.CLUSTER_ENV, _cluster_env(world, variables)),
+        File(c.REDIS_CONF, redis_conf),
+        File(c.USERS_ACL, users),
+        _script(c.START_REDIS),
+        _script(c.WATCH_SYNC),
+        _script(c.HAND_OVER),
+        *((_script(c.START_EXPORTER),) if exporter else ()),
+    )
+
+
+def sentinel_files(world: World) -> tuple[File, ...]:
+    """Return the files of container sentinel but for ``sentinel.conf``."""
+    return (
+        File(c.CLUSTER_ENV, _cluster_env(world, {})),
+        _script(c.ON_SWITCH),
+        _script(c.ON_EVENT),
+    )
+
+
+def sentinel_conf(world: World, primary: str) -> File:
+    """Return the first ``sentinel.conf`` of this unit; Sentinel rewrites it from then on.
+
+    Args:
+        world: with credentials.
+        primary: host to watch; its name need not resolve yet.
+    """
+    credentials = _credentials(world)
+    options = {
+        "down-after-milliseconds": str(world.config.down_after_ms),
+        **plan.sentinel_options(world),
+    }
+    text = _render(
+        "sentinel.conf.j2",
+        port=c.SENTINEL_PORT,
+        dir=c.SENTINEL_DIR,
+        sentinel_admin=_digest(credentials.sentinel_admin),
+        operator=_digest(credentials.operator),
+        operator_user=c.OPERATOR_USER,
+        peers=_digest(credentials.peers),
+        peers_user=c.PEERS_USER,
+        peers_password=credentials.peers,
+        host=world.host,
+        master_name=world.app,
+        primary=primary,
+        redis_port=c.REDIS_PORT,
+        quorum=world.quorum,
+        options=[(n, v) for n, v in options.items() if n not in plan.SENTINEL_PERIODS_MS],
+        watcher_user=c.WATCHER_USER,
+        watcher_password=credentials.watcher,
+        on_switch=c.ON_SWITCH,
+        on_event=c.ON_EVENT,
+    )
+    return File(c.SENTINEL_CONF, text)
+
+
+def redis_layer(world: World, exporter: str | None) -> dict[str, Any]:
+    """Return the Pebble layer of container redis."""
+    services = {
+        c.REDIS: _service("Redis, through the guarded start", c.START_REDIS),
+        # Pebble stops what requires a service before the service itself.
+        c.HANDOVER_SERVICE: {
+            **_service("Moves the primary role before Redis is stopped", c.HAND_OVER),
+            "requires": [c.REDIS],
+            "after": [c.REDIS],
+        },
+    }
+    if exporter:
+        services[c.EXPORTER_SERVICE] = _service("Metrics of Redis", c.START_EXPORTER)
+    return _layer(world, services)
+
+
+def sentinel_layer(world: World) -> dict[str, Any]:
+    """Return the Pebble layer of container sentinel."""
+    command = f"redis-server {c.SENTINEL_CONF} --sentinel"
+    return _layer(world, {c.SENTINEL: _service("Sentinel", command)})
+
+
+def _layer(world: World, services: dict[str, Any]) -> dict[str, Any]:
+    wake = {
+        "override": "replace",
+        # The configuration that the files of this container were written for.
+        "summary": fingerprint(world),
+        "command": f'sh -c "sleep {c.WAKE_AFTER_S}; exec /charm/bin/pebble notify {c.NOTICE_KEY}"',
+        "environment": {"HOME": "/tmp"},  # noqa: S108  pebble wants one that it can enter
+        "on-success": "ignore",
+        "on-failure": "ignore",
+    }
+    return {"summary": "redis-k8s", "services": {**services, c.WAKE_SERVICE: wake}}
+
+
+def _service(summary: str, command: str) -> dict[str, Any]:
+    return {
+        "override": "replace",
+        "summary": summary,
+        "command": command,
+        "startup": "enabled",
+        "user": c.WORKLOAD_USER,
+        "group": c.WORKLOAD_USER,
+        "on-success": "restart",
+        "on-failure": "restart",
+        # The guarded start makes a quick restart safe, and each tenth of a second counts.
+        "backoff-delay": "100ms",
+        "backoff-limit": "5s",
+        "kill-delay": f"{c.PEBBLE_KILL_DELAY_S}s",
+    }
+
+
+def _cluster_env(world: World, more: Mapping[str, str]) -> str:
+    variables = {
+        "HOST": world.host,
+        "MASTER_NAME": world.app,
+        "REDIS_PORT": str(c.REDIS_PORT),
+        "SENTINEL_PORT": str(c.SENTINEL_PORT),
+        "NOTICE_KEY": c.NOTICE_KEY,
+        "OPERATOR_PASSWORD": _credentials(world).operator,
+        **more,
+    }
+    quoted = [(name, shlex.quote(value)) for name, value in variables.items()]
+    return _render("cluster.env.j2", variables=quoted)
+
+
+def _script(path: str) -> File:
+    return File(path, (_TEMPLATES / pathlib.PurePosixPath(path).name).read_text(), mode=0o755)
+
+
+def _render(template: str, **values: Any) -> str:
+    # Imported here: most hooks change no file, and the import is a tenth of their time.
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  configuration files, not HTML
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _digest(password: str) -> str:
+    """Return a password as Redis keeps it in an ACL."""
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+def _credentials(world: World) -> Credentials:
+    if world.credentials is None:
+        raise ValueError("nothing is rendered before there are passwords")
+    return world.credentials

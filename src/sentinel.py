@@ -1,0 +1,306 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Asks and commands the Sentinel processes, answers in our words.
+
+What Sentinel does and does not do is in its documentation,
+https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/, and, measured, in
+docs/explanation/sentinel.md of this project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import redis
+
+from constants import (
+    MOMENT_MS,
+    OFFSETS_BUDGET_S,
+    REDIS_PORT,
+    SENTINEL_PORT,
+    SWITCH_BUDGET_S,
+    WATCHER_USER,
+)
+from errors import RefusedError, UnreachableError
+from redis_client import ask, connect, flat, pipelined
+from world import KnownReplica, SentinelView
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN = "No such master with that name"
+_POLL_S = 0.02
+_DEBUG_OPTIONS = ("info-period", "ping-period", "ask-period")
+"""Options that Sentinel keeps for all it watches, under DEBUG; the others are of one primary."""
+
+
+class Sentinel:
+    """The Sentinel of one host, for one application.
+
+    Every method raises UnreachableError when there is no answer and RefusedError when the answer
+    is an error.
+    """
+
+    def __init__(self, host: str, master_name: str, password: str):
+        self.host = host
+        self._name = master_name
+        self._password = password
+
+    def _connect(self) -> contextlib.AbstractContextManager[redis.Redis]:
+        return connect(self.host, SENTINEL_PORT, self._password)
+
+    def view(self) -> SentinelView:
+        """Return what it knows of the application, in one round trip."""
+        with self._connect() as client:
+            primary, replicas, others, majority, debug, info = pipelined(
+                client,
+                ("SENTINEL", "MASTER", self._name),
+                ("SENTINEL", "REPLICAS", self._name),
+                ("SENTINEL", "SENTINELS", self._name),
+                ("SENTINEL", "CKQUORUM", self._name),
+                ("SENTINEL", "DEBUG"),
+                ("INFO", "sentinel"),
+            )
+            if isinstance(primary, Exception):
+                if _UNKNOWN in str(primary):
+                    return SentinelView(primary_host=None)
+                raise primary
+            for reply in (replicas, others, debug, info):
+                if isinstance(reply, Exception):
+                    raise reply
+        state = flat(primary)
+        flags = state["flags"].split(",")
+        options = {
+            name: state[name]
+            for name in ("down-after-milliseconds", "failover-timeout", "parallel-syncs")
+        }
+        debug_values = {name.lower(): value for name, value in flat(debug).items()}
+        options |= {name: debug_values[name] for name in _DEBUG_OPTIONS}
+        return SentinelView(
+            primary_host=state["ip"],
+            config_epoch=int(state["config-epoch"]),
+            quorum=int(state["quorum"]),
+            failing_over="failover_in_progress" in flags,
+            # The key is there only while it thinks so; the first millisecond counts as one.
+            primary_down_ms=max(1, int(state.get("s-down-time", 1))) if "s_down" in flags else 0,
+            has_majority=not isinstance(majority, Exception),
+            in_tilt=str(info.get("sentinel_tilt", "0")) != "0",
+            replicas=tuple(_known_replica(flat(reply)) for reply in replicas),
+            others=frozenset(flat(reply)["ip"] for reply in others),
+            options=options,
+        )
+
+    def set_option(self, name: str, value: str) -> None:
+        """Change one option, as Sentinel names it."""
+        with self._connect() as client:
+            if name in _DEBUG_OPTIONS:
+                ask(client, "SENTINEL", "DEBUG", name, value)
+            else:
+                ask(client, "SENTINEL", "SET", self._name, name, value)
+
+    def watch(self, primary: str, quorum: int, options: Mapping[str, str], password: str) -> None:
+        """Begin to watch the application; refused while the name does not resolve.
+
+        Args:
+            primary: host to begin with; the replicas and the other Sentinels follow from it.
+            quorum: how many Sentinels must agree that it is down.
+            options: by Sentinel's names.
+            password: of the user by which Sentinel logs in to Redis.
+        """
+        pairs = [x for n, v in options.items() if n not in _DEBUG_OPTIONS for x in (n, v)]
+        with self._connect() as client:
+            ask(client, "SENTINEL", "MONITOR", self._name, primary, REDIS_PORT, quorum)
+            ask(
+                client, "SENTINEL", "SET", self._name,
+                "auth-user", WATCHER_USER, "auth-pass", password, *pairs,
+            )  # fmt: skip
+
+    def unwatch(self) -> None:
+        """Stop watching the application, so that the others get no more hello from here."""
+        with self._connect() as client, contextlib.suppress(redis.ResponseError):
+            ask(client, "SENTINEL", "REMOVE", self._name)
+
+    def force_failover(self) -> None:
+        """Promote the best replica it knows, without a vote; only when the primary is gone."""
+        with self._connect() as client:
+            ask(client, "SENTINEL", "FAILOVER", self._name)
+
+    def forget(self, replicas: int, others: int, budget_s: float) -> None:
+        """Forget all nodes but the primary, and return when those that live are known again.
+
+        Args:
+            replicas: how many replicas are to be found again.
+            others: how many other Sentinels are to be found again.
+            budget_s: seconds; the rediscovery takes about one INFO period.
+
+        Raises:
+            UnreachableError: also when they are not known again within the budget.
+        """
+        with self._connect() as client:
+            ask(client, "SENTINEL", "RESET", self._name)
+
+            def known_again() -> bool:
+                state = flat(ask(client, "SENTINEL", "MASTER", self._name))
+                return (
+                    int(state["num-slaves"]) == replicas
+                    and int(state["num-other-sentinels"]) == others
+                )
+
+            if not _within(budget_s, known_again):
+                raise UnreachableError(f"{self.host}: not all nodes are known again after a reset")
+
+
+def _known_replica(state: Mapping[str, str]) -> KnownReplica:
+    flags = state["flags"].split(",")
+    return KnownReplica(
+        host=state["ip"],
+        priority=int(state["slave-priority"]),
+        link_up=state["master-link-status"] == "ok",
+        down="s_down" in flags or "disconnected" in flags,
+    )
+
+
+def _within(budget_s: float, condition: Callable[[], bool]) -> bool:
+    """Poll until a condition holds; say whether it did within the budget."""
+    deadline = time.monotonic() + budget_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def handover(source: str, target: str, master_name: str, password: str, pause_ms: int) -> None:
+    """Move the primary role from a living node to its replica; no acknowledged write is lost.
+
+    Writes are held (``CLIENT PAUSE … WRITE``) until the target has all of them; then the target's
+    Sentinel fails over; Sentinel's script on the old primary, or this function, makes it a
+    replica before its clients go on. A pause ends by itself, so that whoever dies in the middle
+    leaves a primary that serves. The caller holds the claim (``RedisNode.claim``).
+
+    Args:
+        source: host of the primary.
+        target: host of the only replica that may be promoted; its Sentinel executes.
+        master_name: the application's name.
+        password: of the user ``operator``.
+        pause_ms: how long the writes may stand if nobody lifts the pause; below the time in
+            which Sentinel thinks a node down, since a paused node answers no Sentinel.
+
+    Raises:
+        RefusedError: the moment is not right; the source goes on as before.
+        UnreachableError: a node stopped answering; the source goes on when the pause ends.
+    """
+    with (
+        connect(source, REDIS_PORT, password) as old,
+        connect(target, REDIS_PORT, password) as new,
+        connect(target, SENTINEL_PORT, password) as executor,
+    ):
+        _await_moment(executor, master_name, target)
+        _require_calm(executor, master_name, source)
+        paused_at = time.monotonic()
+        ask(old, "CLIENT", "PAUSE", pause_ms, "WRITE")
+        try:
+            if not _is_primary(old):
+                raise RefusedError(f"{source} is no longer primary")
+            if not _within(OFFSETS_BUDGET_S, lambda: _offset(old) == _offset(new)):
+                raise RefusedError(f"{target} does not catch up with {source}")
+            _require_calm(executor, master_name, source)
+            ask(executor, "SENTINEL", "FAILOVER", master_name)
+            _await_switch(old, new, executor, master_name, source, target, pause_ms)
+            held_s = time.monotonic() - paused_at
+            logger.info("%s is primary; writes were held for %.2f s", target, held_s)
+        finally:
+            # Also after success: what waited goes on, and is told that this is a replica now.
+            # While a failover is under way the pause stays: it ends with it, or by itself.
+            if not _is_failing_over(executor, master_name) or not _is_primary(old):
+                ask(old, "CLIENT", "UNPAUSE")
+
+
+def _await_moment(executor: redis.Redis, master_name: str, target: str) -> None:
+    """Return when the executor's next INFO to the target is due just after a promotion.
+
+    Without such a moment it returns all the same: the handover is then slower, not less safe.
+    """
+    earliest, latest = MOMENT_MS
+
+    def is_due() -> bool:
+        for reply in ask(executor, "SENTINEL", "REPLICAS", master_name):
+            state = flat(reply)
+            if state["ip"] == target:
+                return earliest <= int(state["info-refresh"]) <= latest
+        return False
+
+    if not _within(2 * latest / 1000, is_due):
+        logger.info("No moment at which %s is asked for INFO soon; going on", target)
+
+
+def _require_calm(executor: redis.Redis, master_name: str, source: str) -> None:
+    state = _state(executor, master_name)
+    if state["ip"] != source or state["flags"] != "master":
+        raise RefusedError(
+            f"Sentinel says {state['flags']} of {state['ip']}, no time to hand over"
+        )
+
+
+def _await_switch(
+    old: redis.Redis,
+    new: redis.Redis,
+    executor: redis.Redis,
+    master_name: str,
+    source: str,
+    target: str,
+    pause_ms: int,
+) -> None:
+    """Return when Sentinel names the target and the source is a replica.
+
+    Raises:
+        RefusedError: the failover was given up, or took too long.
+    """
+    paused_at = time.monotonic()
+
+    def is_over() -> bool:
+        nonlocal paused_at
+        if not _is_primary(old):
+            return True
+        state = _state(executor, master_name)
+        if state["ip"] == target:
+            ask(old, "REPLICAOF", target, REDIS_PORT)
+            return True
+        if "failover_in_progress" not in state["flags"]:
+            # Both may have changed between the two questions.
+            if not _is_primary(old):
+                return True
+            raise RefusedError(f"Sentinel gave up the failover from {source} to {target}")
+        if time.monotonic() - paused_at > pause_ms / 3000:
+            ask(old, "CLIENT", "PAUSE", pause_ms, "WRITE")
+            paused_at = time.monotonic()
+        return False
+
+    if _within(SWITCH_BUDGET_S, is_over):
+        return
+    if _is_primary(new):
+        # Promoted, and Sentinel is slow to see it: nothing may be written to the old one.
+        ask(old, "REPLICAOF", target, REDIS_PORT)
+        return
+    raise RefusedError(f"{target} was not promoted within {SWITCH_BUDGET_S} s")
+
+
+def _state(executor: redis.Redis, master_name: str) -> dict[str, str]:
+    return flat(ask(executor, "SENTINEL", "MASTER", master_name))
+
+
+def _is_failing_over(executor: redis.Redis, master_name: str) -> bool:
+    return "failover_in_progress" in _state(executor, master_name)["flags"]
+
+
+def _is_primary(client: redis.Redis) -> bool:
+    return ask(client, "ROLE")[0] == "master"
+
+
+def _offset(client: redis.Redis) -> int:
+    info: dict[str, Any] = ask(client, "INFO", "replication")
+    return int(info["master_repl_offset" if info["role"] == "master" else "slave_repl_offset"])

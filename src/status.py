@@ -1,0 +1,112 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Every status message and the condition that shows it.
+
+Blocked: the operator acts, and the message says how. Waiting: another unit or Juju acts, or time.
+Maintenance: this unit is at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import ops
+
+import plan
+from world import World
+
+NO_PEERS = ops.MaintenanceStatus("Waiting for Juju to set up the peer relation")
+NO_PEBBLE = ops.MaintenanceStatus("Starting the redis and sentinel containers")
+NO_STORAGE = ops.WaitingStatus("Waiting for the volume of the storage database")
+NO_PRIMARY = ops.WaitingStatus("Waiting for the leader to name a primary")
+LEAVING = ops.MaintenanceStatus("Leaving")
+LOADING = ops.MaintenanceStatus("Redis is loading its data")
+REDIS_REFUSES = ops.BlockedStatus(
+    "Redis refuses the charm's login: restart the pod to restore its users"
+)
+SENTINEL_REFUSES = ops.BlockedStatus(
+    "Sentinel refuses the charm's login: restart the pod to restore its users"
+)
+CANNOT_PERSIST = ops.BlockedStatus("Redis cannot write to its volume: make room on it")
+NO_MAJORITY = ops.WaitingStatus("Waiting for majority")
+NO_REDIS = ops.WaitingStatus("Waiting for Redis...")
+NO_SENTINEL = ops.WaitingStatus("Waiting for Sentinel to answer")
+FAILING_OVER = ops.WaitingStatus("A failover is under way")
+PRIMARY_DOWN = ops.WaitingStatus("The primary is down: waiting for the Sentinels to name another")
+NO_LINK = ops.WaitingStatus("Waiting for the replica to be in sync with the primary")
+FENCED = ops.WaitingStatus("Writes are refused: no replica is in step with the primary")
+NOT_COMPLETE = ops.WaitingStatus("Waiting for Sentinel to know all units")
+
+UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
+    (NO_PEERS, lambda w: not w.has_peer_relation),
+    (LEAVING, lambda w: w.is_leaving),
+    (NO_PEBBLE, lambda w: not (w.redis_container.ready and w.sentinel_container.ready)),
+    (NO_STORAGE, lambda w: not w.storage_attached),
+    (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
+    (LOADING, lambda w: "LOADING" in w.redis_refusals.get(w.host, "")),
+    (REDIS_REFUSES, lambda w: "LOADING" not in w.redis_refusals.get(w.host, "LOADING")),
+    (SENTINEL_REFUSES, lambda w: w.host in w.sentinel_refusals),
+    (CANNOT_PERSIST, lambda w: w.own_redis is not None and not w.own_redis.persists),
+    (NO_SENTINEL, lambda w: w.own_sentinel is None),
+    (NO_MAJORITY, lambda w: w.own_sentinel is not None and not w.own_sentinel.has_majority),
+    (NO_REDIS, lambda w: w.own_redis is None),
+    (FAILING_OVER, lambda w: w.own_sentinel is not None and w.own_sentinel.failing_over),
+    (PRIMARY_DOWN, lambda w: w.own_sentinel is not None and w.own_sentinel.primary_down_ms > 0),
+    (NO_LINK, lambda w: not plan.is_serving(w, w.own_redis)),
+    (FENCED, lambda w: w.own_redis is not None and w.own_redis.is_fenced),
+    (
+        NOT_COMPLETE,
+        lambda w: (
+            w.own_sentinel is not None and not plan.sentinel_is_right(w, w.own_sentinel, w.host)
+        ),
+    ),
+)
+"""The conditions of one unit. ops shows the most severe; among equals the first one here."""
+
+APP_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
+    (NO_PEERS, lambda w: not w.has_peer_relation),
+    (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
+    (NO_MAJORITY, lambda w: w.asked_all and w.agreed_primary is None),
+    (FAILING_OVER, lambda w: w.failing_over),
+    (
+        PRIMARY_DOWN,
+        lambda w: (
+            w.asked_all
+            and w.agreed_primary is not None
+            and not plan.is_primary(w, w.agreed_primary)
+        ),
+    ),
+)
+"""The conditions of the application, as its leader sees them."""
+
+
+def unit_statuses(world: World) -> Iterator[ops.StatusBase]:
+    """Yield the statuses of this unit that hold; active when none does."""
+    yield from _problems(world)
+    yield from _holding(UNIT_RULES, world)
+
+
+def app_statuses(world: World) -> Iterator[ops.StatusBase]:
+    """Yield the statuses of the application that hold; active when none does."""
+    yield from _problems(world)
+    yield from _holding(APP_RULES, world)
+
+
+def _problems(world: World) -> Iterator[ops.StatusBase]:
+    if world.config.problem:
+        yield ops.BlockedStatus(world.config.problem)
+    if world.handover_problem:
+        yield ops.BlockedStatus(f"The primary could not be moved: {world.handover_problem}")
+
+
+def _holding(
+    rules: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...], world: World
+) -> Iterator[ops.StatusBase]:
+    found = False
+    for status, holds in rules:
+        if holds(world):
+            found = True
+            yield status
+    if not found:
+        yield ops.ActiveStatus()

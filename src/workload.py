@@ -1,0 +1,178 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Pebble: the files, layers and services of one workload container."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import ops
+from ops import pebble
+
+from constants import (
+    BIRTH_PERMIT,
+    CONFIG_DIR,
+    EXPORTER_PATHS,
+    SENTINEL_CONF,
+    SENTINEL_DIR,
+    STORAGE_DIR,
+    WAKE_SERVICE,
+    WORKLOAD_USER,
+)
+from errors import WorkloadError
+from world import ContainerView, File
+
+logger = logging.getLogger(__name__)
+
+_OWNER_MARK = f"{SENTINEL_DIR}/owner"
+_EXEC_TIMEOUT_S = 5.0
+
+
+class Workload:
+    """One workload container.
+
+    Every method but ``view`` raises WorkloadError when Pebble does not answer or refuses: the
+    container restarts, the disk is full, a program is missing.
+    """
+
+    def __init__(self, container: ops.Container):
+        self._container = container
+        self.name = container.name
+
+    def view(self, fingerprint: str | None) -> ContainerView:
+        """Return what runs in the container; not ready when Pebble does not answer.
+
+        Args:
+            fingerprint: of the configuration that its files should be of; None: whatever is
+                there may stay.
+        """
+        client = self._container.pebble
+        try:
+            services = client.get_services()
+            planned = client.get_plan().services
+        except (pebble.Error, OSError) as e:
+            logger.debug("Pebble of %s gives no answer: %s", self.name, e)
+            return ContainerView()
+        wake = planned.get(WAKE_SERVICE)
+        return ContainerView(
+            ready=True,
+            current=wake is not None and fingerprint in (None, wake.summary),
+            running=frozenset(s.name for s in services if s.is_running()),
+            services=frozenset(planned),
+        )
+
+    def exporter(self) -> str | None:
+        """Return the path of the exporter in the image; None where it has none."""
+        return self._call(
+            lambda: next((p for p in EXPORTER_PATHS if self._container.exists(p)), None)
+        )
+
+    def write(self, files: Iterable[File]) -> None:
+        """Write files."""
+
+        def push() -> None:
+            for directory in (CONFIG_DIR, f"{CONFIG_DIR}/live"):
+                self._make_dir(directory)
+            for file in files:
+                self._push(file)
+
+        self._call(push)
+
+    def add_layer(self, layer: Any) -> None:
+        """Put the charm's layer into the plan; running services go on as they are."""
+        self._call(lambda: self._container.add_layer("redis-k8s", layer, combine=True))
+
+    def start(self, service: str) -> None:
+        """Start a service, without waiting for what becomes of it."""
+        # With a wait, Pebble looks on for a second whether the service stays up.
+        self._call(lambda: self._container.pebble.start_services([service], timeout=0))
+
+    def stop(self, *services: str) -> None:
+        """Stop services and wait until they have ended."""
+        self._call(lambda: self._container.stop(*services))
+
+    def own_storage(self) -> None:
+        """Give the volume to the user that runs Redis; its root belongs to whoever made it."""
+        owner = f"{WORKLOAD_USER}:{WORKLOAD_USER}"
+        command = ["chown", "-R", owner, STORAGE_DIR]
+        self._call(lambda: self._container.exec(command, timeout=_EXEC_TIMEOUT_S).wait())
+
+    def data_time(self) -> float | None:
+        """Return when the data on the volume was last written, in seconds; None: there is none."""
+
+        def newest() -> float | None:
+            times = [
+                file.last_modified.timestamp()
+                for directory in (STORAGE_DIR, f"{STORAGE_DIR}/appendonlydir")
+                if self._container.exists(directory)
+                for file in self._container.list_files(directory)
+                if file.name.endswith((".aof", ".rdb"))
+            ]
+            return max(times, default=None)
+
+        return self._call(newest)
+
+    def permit_birth(self) -> None:
+        """Let the guarded start make an empty primary, once."""
+        self._call(lambda: self._push(File(BIRTH_PERMIT, "")))
+
+    def has_sentinel_conf(self, owner_mark: str) -> bool:
+        """Whether the volume holds the ``sentinel.conf`` of this unit and this application."""
+
+        def look() -> bool:
+            if not self._container.exists(SENTINEL_CONF):
+                return False
+            try:
+                return self._container.pull(_OWNER_MARK).read() == owner_mark
+            except pebble.PathError:
+                return False
+
+        return self._call(look)
+
+    def write_sentinel_conf(self, conf: File, owner_mark: str) -> None:
+        """Write the first ``sentinel.conf`` and whose it is."""
+
+        def push() -> None:
+            self._make_dir(SENTINEL_DIR)
+            self._push(conf)
+            self._push(File(_OWNER_MARK, owner_mark))
+
+        self._call(push)
+
+    def drop_sentinel_state(self) -> None:
+        """Remove the Sentinel's state: a later unit of this number must not begin with it."""
+        self._call(lambda: self._container.remove_path(SENTINEL_DIR, recursive=True))
+
+    def notify_later(self) -> bool:
+        """Have Pebble send the charm a notice in a moment; False if one is under way."""
+
+        def start() -> bool:
+            if self._container.get_service(WAKE_SERVICE).is_running():
+                return False
+            self._container.pebble.start_services([WAKE_SERVICE], timeout=0)
+            return True
+
+        return self._call(start)
+
+    def _make_dir(self, path: str) -> None:
+        self._container.make_dir(
+            path, make_parents=True, permissions=0o700, user=WORKLOAD_USER, group=WORKLOAD_USER
+        )
+
+    def _push(self, file: File) -> None:
+        self._container.push(
+            file.path,
+            file.text,
+            permissions=file.mode,
+            user=WORKLOAD_USER,
+            group=WORKLOAD_USER,
+        )
+
+    def _call(self, call: Any) -> Any:
+        try:
+            return call()
+        except (pebble.Error, ops.ModelError, OSError) as e:
+            raise WorkloadError(f"Pebble of {self.name}: {e}") from e

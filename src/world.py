@@ -1,0 +1,225 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""What one unit sees of Juju, Pebble, Redis and Sentinel: values only, nothing that acts.
+
+Everywhere a node is known by its host, the DNS name of its unit; addresses change, names stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The passwords of the application, by user of Redis and Sentinel."""
+
+    admin: str = field(repr=False)
+    """User ``default`` on Redis."""
+    sentinel_admin: str = field(repr=False)
+    """User ``default`` on Sentinel."""
+    operator: str = field(repr=False)
+    """The charm, on both."""
+    replication: str = field(repr=False)
+    watcher: str = field(repr=False)
+    """Sentinel, on Redis."""
+    peers: str = field(repr=False)
+    """One Sentinel, on another."""
+    exporter: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ContainerView:
+    """One workload container as its Pebble shows it."""
+
+    ready: bool = False
+    """Pebble answers."""
+    current: bool = False
+    """The files and the layer in it are those of the present configuration."""
+    running: frozenset[str] = frozenset()
+    """The services that are active."""
+    services: frozenset[str] = frozenset()
+    """The services of its layer, running or not."""
+
+
+@dataclass(frozen=True)
+class RedisView:
+    """One Redis node that answered."""
+
+    role: str
+    """``"primary"`` or ``"replica"``."""
+    primary_host: str | None = None
+    """Of a replica: the node it follows."""
+    link_up: bool = False
+    """Of a replica: connected to its primary and in sync."""
+    offset_bytes: int = 0
+    priority: int = 0
+    """0: Sentinel must not promote it."""
+    connected_replicas: int = 0
+    """Of a primary: the replicas in sync that acknowledge within the allowed lag."""
+    handover_claims: int = 0
+    """How many claim to be handing over from it: hooks, and the script of its own pod."""
+    persists: bool = True
+    """Its last write to the append-only file succeeded."""
+    version: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The run-time settings the charm looks after (``plan.redis_settings``), as they are."""
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it takes writes by its role."""
+        return self.role == "primary"
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether it is a primary that refuses writes, since no replica is in step."""
+        fence = int(self.settings.get("min-replicas-to-write", "0"))
+        return self.is_primary and self.connected_replicas < fence
+
+
+@dataclass(frozen=True)
+class KnownReplica:
+    """A replica as one Sentinel knows it."""
+
+    host: str
+    priority: int
+    link_up: bool
+    down: bool
+    """Down in that Sentinel's opinion, or it has lost its connection to it."""
+
+
+@dataclass(frozen=True)
+class SentinelView:
+    """One Sentinel process that answered."""
+
+    primary_host: str | None
+    """The primary it names; None: it does not watch this application."""
+    config_epoch: int = 0
+    quorum: int = 0
+    failing_over: bool = False
+    primary_down_ms: int = 0
+    """For how long it has thought the primary down; 0: it does not."""
+    has_majority: bool = False
+    """Its own count (``SENTINEL CKQUORUM``): quorum and majority can be reached."""
+    in_tilt: bool = False
+    replicas: tuple[KnownReplica, ...] = ()
+    others: frozenset[str] = frozenset()
+    """The hosts of the other Sentinels it counts as voters."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """``down-after-milliseconds``, ``failover-timeout``, ``parallel-syncs``, ``info-period``."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a workload container; all belong to the user that runs Redis."""
+
+    path: str
+    text: str = field(repr=False)
+    mode: int = 0o600
+
+
+@dataclass(frozen=True)
+class Config:
+    """The options of the charm, checked."""
+
+    down_after_ms: int = 5000
+    problem: str | None = None
+    """What is wrong with the options that the operator gave. What runs then stays as it is; only a
+    new pod uses the defaults."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One look. Frozen: a decision is taken on one picture."""
+
+    app: str
+    """Also the name by which the Sentinels know the primary (``master_name``)."""
+    host: str
+    """This unit."""
+    is_leader: bool = False
+    planned: tuple[str, ...] = ()
+    """The hosts of the units that are to stay, sorted by ordinal."""
+    leaving: frozenset[str] = frozenset()
+    """The hosts of units that Juju is removing and has not removed yet."""
+    departing: str | None = None
+    """From the event: the unit whose departure Juju tells of."""
+    stopping: bool = False
+    """From the event: this is the stop hook."""
+    has_claim: bool = False
+    """This hook holds the claim on the handover."""
+    switch_to: str | None = None
+    """From the action switchover: the host that is to be primary, or ``plan.ANY``."""
+    has_peer_relation: bool = True
+    recorded_primary: str | None = None
+    """``leader-host`` of the peer relation."""
+    record_kept: bool = True
+    """The record was there when this hook began, so it outlives a failure of the hook."""
+    initialised: bool = False
+    """A primary of this application has been up: from now on there is data to lose."""
+    credentials: Credentials | None = None
+    credentials_kept: bool = True
+    """The secret was there when this hook began. A secret made in a hook that fails is void."""
+    config: Config = Config()
+    redis_container: ContainerView = ContainerView()
+    sentinel_container: ContainerView = ContainerView()
+    sentinel_conf_present: bool = False
+    """``sentinel.conf`` of this unit and this application is on the storage."""
+    storage_attached: bool = True
+    own_data_time: float | None = None
+    """When this unit's data was last written, in seconds since 1970; None: it has none, or its
+    Redis runs, so that the question does not arise."""
+    data_times: Mapping[str, float] = field(default_factory=dict)
+    """By host: when the data of a unit had last been written before its Redis started."""
+    redis: Mapping[str, RedisView] = field(default_factory=dict)
+    """By host. Absent: it gave no answer, or this look did not ask it."""
+    sentinels: Mapping[str, SentinelView] = field(default_factory=dict)
+    """By host. Absent: it gave no answer, or this look did not ask it."""
+    asked_all: bool = False
+    """This look asked all planned and leaving hosts, so an absent one is silent."""
+    redis_refusals: Mapping[str, str] = field(default_factory=dict)
+    """By host: why a Redis that is there refused to answer (a wrong password, loading)."""
+    sentinel_refusals: Mapping[str, str] = field(default_factory=dict)
+    """By host: why a Sentinel that is there refused to answer."""
+    handover_problem: str | None = None
+    """Why a failover that this hook asked for was refused."""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether Juju is removing this unit."""
+        return self.host in self.leaving
+
+    @property
+    def quorum(self) -> int:
+        """How many Sentinels must agree that the primary is down."""
+        return len(self.planned) // 2 + 1
+
+    @property
+    def own_redis(self) -> RedisView | None:
+        """The Redis of this unit; None: no answer."""
+        return self.redis.get(self.host)
+
+    @property
+    def own_sentinel(self) -> SentinelView | None:
+        """The Sentinel of this unit; None: no answer."""
+        return self.sentinels.get(self.host)
+
+    @property
+    def agreed_primary(self) -> str | None:
+        """The host that a majority of the planned Sentinels name; None: there is none."""
+        named = [view.primary_host for h, view in self.sentinels.items() if h in self.planned]
+        for host in set(named) - {None}:
+            if named.count(host) >= self.quorum:
+                return host
+        return None
+
+    @property
+    def handing_over(self) -> bool:
+        """Whether somebody is moving the primary's role; the priorities are theirs then."""
+        return any(view.handover_claims for view in self.redis.values())
+
+    @property
+    def failing_over(self) -> bool:
+        """Whether a Sentinel that answered says that a failover is under way."""
+        return any(view.failing_over for view in self.sentinels.values())
