@@ -1,0 +1,169 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""What the client programs share: their settings, and connections that never retry by themselves.
+
+A program reads its settings as one line of JSON on its standard input, so that the passwords are
+in no argument list and no environment.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+REDIS_PORT = 6379
+SENTINEL_PORT = 26379
+SOCKET_TIMEOUT_S = 0.5
+DOWN_FLAGS = ("s_down", "o_down")
+"""Flags of a node that a Sentinel takes for down."""
+
+
+class NoPrimaryError(Exception):
+    """No Sentinel could say who is primary; the text has what each said."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How clients reach one Redis application.
+
+    Attributes:
+        name: what the Sentinels call the primary: the name of the application.
+        hosts: where the Sentinels are; those that do not exist (yet) are allowed.
+        redis_password: of the user ``default`` on Redis; ``None`` logs in without one.
+        sentinel_password: of the user ``default`` on Sentinel; ``None`` likewise.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    redis_password: str | None = field(default=None, repr=False)
+    sentinel_password: str | None = field(default=None, repr=False)
+
+    def to_json(self, **more: Any) -> str:
+        """Return the line that a client program reads, with the program's own settings."""
+        return json.dumps({**asdict(self), **more})
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> "Access":
+        """Return the access that ``to_json`` wrote; other keys are left alone."""
+        return cls(
+            name=settings["name"],
+            hosts=tuple(settings["hosts"]),
+            redis_password=settings.get("redis_password"),
+            sentinel_password=settings.get("sentinel_password"),
+        )
+
+
+def read_settings() -> dict[str, Any]:
+    """Return the settings on standard input.
+
+    Raises:
+        SystemExit: there is no line, or it is no JSON object.
+    """
+    line = sys.stdin.readline()
+    try:
+        settings = json.loads(line)
+    except ValueError as e:
+        raise SystemExit("One line of JSON with the settings is expected on standard input") from e
+    if not isinstance(settings, dict):
+        raise SystemExit("The settings are a JSON object")
+    return settings
+
+
+def _options(password: str | None) -> dict[str, Any]:
+    # redis-py tries a failed command again by itself unless told not to: the measured gaps would
+    # be its own, and a write could happen twice.
+    return {
+        "password": password,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "decode_responses": True,
+        "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,
+        "protocol": 2,
+        # Its pool would replace a broken connection by a new one to the same address, unseen.
+        "single_connection_client": True,
+    }
+
+
+def connect(host: str, port: int, password: str | None) -> redis.Redis:
+    """Return a client with one connection to a Redis or a Sentinel.
+
+    Raises:
+        redis.RedisError: nobody answered there in time, or the password was refused.
+    """
+    return redis.Redis(host=host, port=port, **_options(password))
+
+
+def pairs(reply: Any) -> dict[str, str]:
+    """Return the mapping that Sentinel sends as a flat list of names and values."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+class Sentinels:
+    """Asks the Sentinels of one application, one after the other, who is primary.
+
+    The one that answered is asked first the next time, and one that did not is asked last, so
+    that a dead host costs its time-out once.
+    Source: https://redis.io/docs/latest/develop/reference/sentinel-clients/
+    """
+
+    def __init__(self, access: Access):
+        self._access = access
+        self._hosts = list(access.hosts)
+
+    def primary_host(self) -> str:
+        """Return the host that the first Sentinel with an opinion names.
+
+        Raises:
+            NoPrimaryError: no Sentinel answered, or those that did take the primary for down.
+        """
+        reasons = []
+        for host in tuple(self._hosts):
+            self._hosts.remove(host)
+            try:
+                primary = self._ask(host)
+            except (RedisError, OSError) as e:
+                reasons.append(f"{host}: {e}")
+                self._hosts.append(host)
+                continue
+            self._hosts.insert(0, host)
+            if any(flag in primary["flags"] for flag in DOWN_FLAGS):
+                reasons.append(f"{host}: the primary is {primary['flags']}")
+                continue
+            return primary["ip"]
+        raise NoPrimaryError(f"No Sentinel names a primary ({'; '.join(reasons)})")
+
+    def replica_hosts(self) -> list[str]:
+        """Return the replicas that clients may read from, as the first Sentinel that answers says.
+
+        Raises:
+            NoPrimaryError: no Sentinel answered.
+        """
+        reasons = []
+        for host in tuple(self._hosts):
+            try:
+                with connect(host, SENTINEL_PORT, self._access.sentinel_password) as client:
+                    replies: Any = client.execute_command(
+                        "SENTINEL", "REPLICAS", self._access.name
+                    )
+            except (RedisError, OSError) as e:
+                reasons.append(f"{host}: {e}")
+                continue
+            return [
+                replica["ip"]
+                for replica in map(pairs, replies)
+                if replica["master-link-status"] == "ok"
+                and not any(flag in replica["flags"] for flag in DOWN_FLAGS)
+            ]
+        raise NoPrimaryError(f"No Sentinel names the replicas ({'; '.join(reasons)})")
+
+    def _ask(self, host: str) -> dict[str, str]:
+        with connect(host, SENTINEL_PORT, self._access.sentinel_password) as client:
+            return pairs(client.execute_command("SENTINEL", "MASTER", self._access.name))

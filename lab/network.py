@@ -1,0 +1,286 @@
+"""The network of one model: a router between the pods and the clients, and the names.
+
+Each pod has a network namespace of its own with one address and one link, to a router that is a
+further namespace; the controller, and with it every client it starts, sits at another link of
+it. There is no way out. The router forwards by address, so a cut is a policy rule that drops
+packets: silently, in one direction or both, from everybody or from one pod only. It needs no
+packet filter in the kernel. An address that nobody has is silent as well.
+
+Source: man 8 ip-rule ("blackhole"); for the names, "DNS for Services and Pods",
+https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import dnslib
+
+from lab import sandbox
+from lab.programs import need
+
+_GATEWAY = "10.1.0.1"
+_CLIENTS = "10.1.0.2"
+_FIRST_POD = 10
+_LAST_POD = 250 * 254
+_DNS_TTL_S = 5
+
+
+class NetworkError(Exception):
+    """The kernel refused a change of the model's network; the text says which."""
+
+
+class Network:
+    """The model's network; there is one, made by the controller after ``sandbox.prepare``.
+
+    Attributes:
+        address: the controller's address, where also the name server listens.
+        dns_appear_s: seconds from ``set_name`` until the name is answered.
+        dns_vanish_s: seconds from ``drop_name`` until it is no longer.
+        dns_mode: "silent" lets the name server answer nothing at all.
+        queries: how many questions the name server has had.
+    """
+
+    def __init__(self, model: str, cluster_domain: str = "cluster.local") -> None:
+        """Make the router, the controller's link to it and the name server."""
+        self.address = _CLIENTS
+        self.cluster_domain = cluster_domain
+        self.dns_appear_s = 0.0
+        self.dns_vanish_s = 0.0
+        self.dns_mode: Literal["ok", "silent"] = "ok"
+        self.queries = 0
+        self.search = (f"{model}.svc.{cluster_domain}", f"svc.{cluster_domain}", cluster_domain)
+        self._lock = threading.Lock()
+        # Per name, oldest first: from when on (monotonic) it has which addresses.
+        self._names: dict[str, list[tuple[float, tuple[str, ...]]]] = {}
+        self._rules: set[tuple[str | None, str | None]] = set()
+        self._numbers = itertools.count(_FIRST_POD)
+        self._ip_program = str(need("ip")["ip"])
+        self._router = _new_namespace(forward=True)
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self._ip(self._router, "link set lo up", "route add blackhole default")
+        self._connect(here, "clients", self.address)
+        os.close(here)
+        self._use_names()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((self.address, 53))
+        threading.Thread(target=self._serve_names, name="dns", daemon=True).start()
+
+    # Links.
+
+    def new_pod(self) -> tuple[str, int]:
+        """Return the address of a new pod and its network namespace, an open file descriptor.
+
+        The address has never been used before, as a pod of Kubernetes gets a new one too.
+        """
+        number = next(self._numbers)
+        if number > _LAST_POD:
+            raise NetworkError("the model has used up its addresses")
+        address = f"10.1.{number // 250}.{number % 250 + 1}"
+        if address in (_GATEWAY, _CLIENTS):
+            return self.new_pod()
+        namespace = _new_namespace(forward=False)
+        self._connect(namespace, _link(address), address)
+        return address, namespace
+
+    def remove_pod(self, address: str, namespace: int) -> None:
+        """Take the pod's link and its cuts away and let go of its namespace."""
+        self.unblock(address)
+        self._ip(self._router, f"link del {_link(address)}")
+        os.close(namespace)
+
+    def block(self, source: str | None, destination: str | None) -> None:
+        """Lose, from now on, every packet from one address to the other; None means any."""
+        with self._lock:
+            if (source, destination) not in self._rules:
+                self._ip(self._router, f"rule add {_rule(source, destination)}")
+                self._rules.add((source, destination))
+
+    def unblock(self, address: str) -> None:
+        """Lift every ``block`` that names the address."""
+        with self._lock:
+            lifted = {rule for rule in self._rules if address in rule}
+            if lifted:
+                self._ip(self._router, *(f"rule del {_rule(*rule)}" for rule in lifted))
+                self._rules -= lifted
+
+    def blocked(self, source: str | None, destination: str | None) -> bool:
+        """Tell whether exactly this ``block`` holds."""
+        with self._lock:
+            return (source, destination) in self._rules
+
+    def _connect(self, namespace: int, link: str, address: str) -> None:
+        """Lay a link from the router to ``eth0`` of the namespace and give that the address."""
+        self._ip(
+            self._router,
+            f"link add {link} type veth peer name eth0 netns /proc/self/fd/{namespace}",
+            f"addr add {_GATEWAY}/32 dev {link}",
+            f"link set {link} up",
+            f"route add {address}/32 dev {link}",
+            keep=(namespace,),
+        )
+        self._ip(
+            namespace,
+            "link set lo up",
+            f"addr add {address}/32 dev eth0",
+            "link set eth0 up",
+            f"route add {_GATEWAY}/32 dev eth0",
+            f"route add default via {_GATEWAY}",
+        )
+
+    def _ip(self, namespace: int, *commands: str, keep: Iterable[int] = ()) -> None:
+        """Run commands of ip(8) inside a network namespace, all in one process."""
+
+        def run() -> subprocess.CompletedProcess[str]:
+            sandbox.setns(namespace, sandbox.CLONE_NEWNET)
+            return subprocess.run(
+                [self._ip_program, "-batch", "-"],
+                input="\n".join(commands) + "\n",
+                capture_output=True,
+                text=True,
+                pass_fds=tuple(keep),
+            )
+
+        done = sandbox.in_thread(run)
+        if done.returncode != 0:
+            raise NetworkError(f"ip {'; '.join(commands)}: {done.stderr.strip()}")
+
+    # Names.
+
+    @property
+    def resolv_conf(self) -> str:
+        """The text of /etc/resolv.conf in every pod, as Kubernetes writes it."""
+        return f"search {' '.join(self.search)}\nnameserver {self.address}\noptions ndots:5\n"
+
+    @property
+    def nsswitch_conf(self) -> str:
+        """The machine's nsswitch.conf with names from /etc/hosts and DNS only, as in an image."""
+        try:
+            text = Path("/etc/nsswitch.conf").read_text()
+        except FileNotFoundError:
+            text = "hosts:\n"
+        return re.sub(r"(?m)^hosts:.*$", "hosts: files dns", text)
+
+    def set_name(self, host: str, *addresses: str) -> None:
+        """Let ``host`` resolve to these addresses after ``dns_appear_s`` seconds."""
+        self._change_name(host, self.dns_appear_s, addresses)
+
+    def drop_name(self, host: str) -> None:
+        """Let ``host`` no longer resolve after ``dns_vanish_s`` seconds."""
+        self._change_name(host, self.dns_vanish_s, ())
+
+    def resolve(self, host: str) -> tuple[str, ...] | None:
+        """Return what the name server answers for ``host``; None if it knows no such name."""
+        now = time.monotonic()
+        with self._lock:
+            current: tuple[str, ...] = ()
+            for since, addresses in self._names.get(host.lower(), ()):
+                if since <= now:
+                    current = addresses
+        return current or None
+
+    def _change_name(self, host: str, delay_s: float, addresses: tuple[str, ...]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            changes = self._names.get(host.lower(), [])
+            # A change that is due later than this one has been overtaken by it.
+            kept = [change for change in changes if change[0] <= now + delay_s]
+            past = [change for change in kept if change[0] <= now][-1:]
+            future = [change for change in kept if change[0] > now]
+            self._names[host.lower()] = [*past, *future, (now + delay_s, addresses)]
+
+    def _use_names(self) -> None:
+        """Let the controller and the clients it starts use the model's names."""
+        for name, text in (
+            ("resolv.conf", self.resolv_conf),
+            ("nsswitch.conf", self.nsswitch_conf),
+        ):
+            mine = sandbox.RUN / name
+            mine.write_text(text)
+            target = Path("/etc", name).resolve()
+            if target.is_relative_to("/run"):
+                # Where the machine keeps it in /run, the model has an empty one there.
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text)
+            elif target.exists():
+                sandbox.bind(mine, target)
+
+    def _serve_names(self) -> None:
+        while True:
+            packet, sender = self._socket.recvfrom(4096)
+            self.queries += 1
+            try:
+                answer = self._answer(packet)
+            except dnslib.DNSError:
+                # Whoever sends what is no question gets no answer.
+                continue
+            if self.dns_mode != "silent":
+                self._socket.sendto(answer, sender)
+
+    def _answer(self, packet: bytes) -> bytes:
+        question = dnslib.DNSRecord.parse(packet)
+        reply = question.reply(aa=1, ra=1)
+        name = str(question.q.qname).rstrip(".").lower()
+        addresses = self.resolve(name)
+        pointer = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa", name)
+        if pointer and question.q.qtype == dnslib.QTYPE.PTR:
+            self._answer_pointer(reply, ".".join(reversed(pointer.groups())))
+        elif addresses is None:
+            reply.header.rcode = dnslib.RCODE.NXDOMAIN
+        elif question.q.qtype in (dnslib.QTYPE.A, dnslib.QTYPE.ANY):
+            for address in addresses:
+                data = dnslib.A(address)
+                reply.add_answer(
+                    dnslib.RR(question.q.qname, dnslib.QTYPE.A, rdata=data, ttl=_DNS_TTL_S)
+                )
+        return bytes(reply.pack())
+
+    def _answer_pointer(self, reply: dnslib.DNSRecord, address: str) -> None:
+        with self._lock:
+            hosts = list(self._names)
+        host = next((host for host in hosts if self.resolve(host) == (address,)), None)
+        if host is None:
+            reply.header.rcode = dnslib.RCODE.NXDOMAIN
+            return
+        data = dnslib.PTR(host)
+        reply.add_answer(dnslib.RR(reply.q.qname, dnslib.QTYPE.PTR, rdata=data, ttl=_DNS_TTL_S))
+
+
+def _new_namespace(*, forward: bool) -> int:
+    """Return an open file descriptor of a fresh network namespace."""
+
+    def make() -> int:
+        sandbox.unshare(sandbox.CLONE_NEWNET)
+        settings = {
+            "ipv4/ip_forward": str(int(forward)),
+            "ipv4/conf/all/rp_filter": "0",
+            "ipv4/conf/default/rp_filter": "0",
+            "ipv6/conf/default/disable_ipv6": "1",
+        }
+        for name, value in settings.items():
+            path = Path("/proc/sys/net", name)
+            # A kernel without IPv6 has no such settings.
+            if path.exists():
+                path.write_text(value)
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+    return sandbox.in_thread(make)
+
+
+def _link(address: str) -> str:
+    """Return the name of the router's end of the link to a pod; at most 15 bytes."""
+    third, fourth = address.split(".")[2:]
+    return f"pod{third}-{fourth}"
+
+
+def _rule(source: str | None, destination: str | None) -> str:
+    return f"from {source or 'all'} to {destination or 'all'} priority 100 blackhole"
