@@ -142,6 +142,14 @@ class Workload:
 
         self._call(push)
 
+    def sentinel_conf(self) -> str:
+        """Return ``sentinel.conf`` as it is on the volume."""
+        return self._call(lambda: self._container.pull(SENTINEL_CONF).read())
+
+    def refresh_sentinel_conf(self, conf: File) -> None:
+        """Write ``sentinel.conf`` anew; its Sentinel must not be running."""
+        self._call(lambda: self._push(conf))
+
     def drop_sentinel_state(self) -> None:
         """Remove the Sentinel's state: a later unit of this number must not begin with it."""
         self._call(lambda: self._container.remove_path(SENTINEL_DIR, recursive=True))

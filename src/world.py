@@ -124,7 +124,7 @@ class File:
 class Config:
     """The options of the charm, checked."""
 
-    down_after_ms: int = 5000
+    down_after_ms: int = 1500
     problem: str | None = None
     """What is wrong with the options that the operator gave. What runs then stays as it is; only a
     new pod uses the defaults."""
@@ -167,6 +167,8 @@ class World:
     sentinel_conf_present: bool = False
     """``sentinel.conf`` of this unit and this application is on the storage."""
     storage_attached: bool = True
+    volume_free_bytes: int | None = None
+    """Room on this unit's volume; None: it is not attached."""
     own_data_time: float | None = None
     """When this unit's data was last written, in seconds since 1970; None: it has none, or its
     Redis runs, so that the question does not arise."""
