@@ -13,6 +13,7 @@ import logging
 import pathlib
 import secrets
 import string
+from collections.abc import Iterable
 
 import ops
 from ops import hookcmds
@@ -23,6 +24,7 @@ from world import Credentials
 logger = logging.getLogger(__name__)
 
 _PRIMARY_KEY = "leader-host"
+_UNITS_KEY = "units"
 _INITIALISED_KEY = "initialised"
 _DATA_TIME_KEY = "data-time"
 _SECRET_LABEL = "credentials"
@@ -122,6 +124,15 @@ class Peers:
     def record_primary(self, host: str) -> None:
         """Record who is primary. Leader only."""
         self._app_data[_PRIMARY_KEY] = host
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The recorded hosts of the units that are to stay."""
+        return tuple((self._read(_UNITS_KEY) or "").split())
+
+    def record_units(self, hosts: Iterable[str]) -> None:
+        """Record which units are to stay, which wakes all of them. Leader only."""
+        self._app_data[_UNITS_KEY] = " ".join(hosts)
 
     @property
     def initialised(self) -> bool:
