@@ -249,9 +249,8 @@ class RedisK8sCharm(ops.CharmBase):
             credentials_kept=self._begun_with[1],
             config=self._config(),
         )
-        if credentials is None:
-            return world
-        fingerprint = None if world.config.problem else render.fingerprint(world)
+        settled = credentials is not None and not world.config.problem
+        fingerprint = render.fingerprint(world) if settled else None
         world = replace(
             world,
             redis_container=self._redis.view(fingerprint),
@@ -260,6 +259,8 @@ class RedisK8sCharm(ops.CharmBase):
             storage_attached=bool(self.model.storages[c.STORAGE]),
             volume_free_bytes=self._volume_free_bytes(),
         )
+        if credentials is None:
+            return world
         try:
             world = self._look_at_volume(world)
         except WorkloadError as e:
