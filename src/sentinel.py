@@ -232,10 +232,8 @@ def handover(
             _again(lambda: ask(old, "REPLICAOF", chosen, REDIS_PORT))
             held_s = time.monotonic() - paused_at
             logger.info("%s is primary; writes were held for %.2f s", chosen, held_s)
-            if not _within(SWITCH_BUDGET_S, lambda: _state(executor, master_name)["ip"] == chosen):
-                raise RefusedError(f"Sentinel does not name {chosen} though it is primary")
         finally:
-            # Also after success: what waited goes on, and is told that this is a replica now.
+            # After success too: what waited goes on, and is told that this is a replica now.
             # While a failover may be under way the pause stays: it ends with it, or by itself.
             if not (ordered and _is_primary(old) and _is_failing_over(executor, master_name)):
                 _again(lambda: ask(old, "CLIENT", "UNPAUSE"))
