@@ -546,6 +546,10 @@ class Pod:
             # The machine's own may be a link to somewhere else.
             (top / "etc" / file).unlink(missing_ok=True)
             (top / "etc" / file).write_text(text)
+        # As the kubelet does it: one file for all containers of the pod, written anew with each.
+        shared = self._base / "etc-hosts"
+        shared.write_text(texts[0])
+        _show(shared, top, "/etc/hosts")
         for target, mode in (("tmp", "1777"), ("var/tmp", "1777"), ("run", "0755")):
             sandbox.mount("tmpfs", _inside(top, target), "tmpfs", data=f"mode={mode}")
         (top / "run/lock").mkdir(mode=0o1777)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -151,7 +152,7 @@ class RedisK8sCharm(ops.CharmBase):
         results = {"result": "Service is not running", "sentinel": "no answer"}
         if redis is not None:
             results["role"] = redis.role
-            if plan.is_serving(world, redis):
+            if plan.is_serving(redis):
                 results["result"] = "Service is running"
             if not redis.is_primary:
                 results["primary"] = str(redis.primary_host)
@@ -249,9 +250,10 @@ class RedisK8sCharm(ops.CharmBase):
         while True:
             world = self._look(departing, stopping, switch_to)
             first = first or world
-            if world.agreed_primary not in (None, first.agreed_primary):
-                # Whoever was to be moved by order has been moved.
-                switch_to = None
+            moved = world.agreed_primary in (
+                {*world.planned} - {first.agreed_primary} if switch_to == plan.ANY else {switch_to}
+            )
+            if moved:
                 world = replace(world, switch_to=None)
             steps = plan.next_steps(world)
             todo = [step for step in steps if not isinstance(step, plan.AskAgain)]
@@ -265,7 +267,7 @@ class RedisK8sCharm(ops.CharmBase):
                 reasons.append("what was ordered has not taken effect yet")
             # A primary that leaves, or is moved by order, has no later turn to wait for.
             leaves_as_primary = world.is_leaving and world.agreed_primary == world.host
-            waits = leaves_as_primary or world.switch_to not in (None, world.agreed_primary)
+            waits = leaves_as_primary or (switch_to and (world.failing_over or not moved))
             if (stuck or not todo) and not (reasons and waits):
                 break
             self._apply(todo, world)
@@ -327,6 +329,7 @@ class RedisK8sCharm(ops.CharmBase):
             sentinel_container=self._sentinel.view(fingerprint),
             data_times={self._hosts.of(u): t for u, t in shared.data_times().items()},
             storage_attached=bool(self.model.storages[c.STORAGE]),
+            volume_free_bytes=self._volume_free_bytes(),
         )
         try:
             world = self._look_at_volume(world)
@@ -335,7 +338,17 @@ class RedisK8sCharm(ops.CharmBase):
             return replace(
                 world, redis_container=ContainerView(), sentinel_container=ContainerView()
             )
-        return self._ask_nodes(world)
+        world = self._ask_nodes(world)
+        return self._ask_nodes(world, ask_all=True) if plan.is_in_doubt(world) else world
+
+    def _volume_free_bytes(self) -> int | None:
+        """Return how much room the volume has; None while it is not there."""
+        for storage in self.model.storages[c.STORAGE]:
+            try:
+                return shutil.disk_usage(storage.location).free
+            except (OSError, ops.ModelError) as e:
+                logger.info("The volume cannot be looked at: %s", e)
+        return None
 
     def _look_at_volume(self, world: World) -> World:
         """Add what is on the volume; it matters only before the processes start.
@@ -345,16 +358,15 @@ class RedisK8sCharm(ops.CharmBase):
         """
         if world.sentinel_container.ready and c.SENTINEL not in world.sentinel_container.running:
             present = self._sentinel.has_sentinel_conf(render.owner_mark(world))
-            logins = rotation.logins_in_conf(self._sentinel.sentinel_conf()) if present else None
-            world = replace(world, sentinel_conf_present=present, sentinel_logins=logins)
+            world = replace(world, sentinel_conf_present=present)
         if world.redis_container.ready and c.REDIS not in world.redis_container.running:
             world = replace(world, own_data_time=self._redis.data_time())
         return world
 
-    def _ask_nodes(self, world: World) -> World:
+    def _ask_nodes(self, world: World, ask_all: bool = False) -> World:
         """Add what the Redis and Sentinel processes say, all asked at once."""
         assert world.credentials
-        if plan.needs_full_look(world):
+        if plan.needs_full_look(world) or ask_all:
             hosts = {*world.planned, *world.leaving}
         else:
             hosts = {world.host, world.recorded_primary} - {None}
@@ -389,7 +401,7 @@ class RedisK8sCharm(ops.CharmBase):
             sentinels={h: a for (_, h), a in answers.items() if isinstance(a, SentinelView)},
             redis_refusals=refusals[c.REDIS],
             sentinel_refusals=refusals[c.SENTINEL],
-            asked_all=plan.needs_full_look(world),
+            asked_all=plan.needs_full_look(world) or ask_all,
         )
         if world.tls.active:
             world = self._ask_for_tls(world)
@@ -544,11 +556,6 @@ class RedisK8sCharm(ops.CharmBase):
                 peers.Peers(self.model).publish_tls(record)
             case tls.GiveTurn(host):
                 peers.Peers(self.model).give_turn(host)
-            case rotation.MendSentinelConf():
-                assert world.credentials
-                text = self._sentinel.sentinel_conf()
-                text = rotation.mend_sentinel_conf(text, world.credentials)
-                self._sentinel.mend_sentinel_conf(text)
             case plan.RecordPrimary(host):
                 peers.Peers(self.model).record_primary(host)
             case plan.MarkInitialised():
@@ -568,6 +575,15 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.WriteSentinelConf(primary):
                 conf = render.sentinel_conf(world, primary)
                 self._sentinel.write_sentinel_conf(conf, render.owner_mark(world))
+            case plan.RefreshSentinelUsers():
+                text = self._sentinel.sentinel_conf()
+                conf = render.refreshed_sentinel_conf(world, text)
+                self._sentinel.refresh_sentinel_conf(conf)
+            case plan.RenewSentinel(primary):
+                self._sentinel.stop(c.SENTINEL)
+                conf = render.sentinel_conf(world, primary)
+                self._sentinel.write_sentinel_conf(conf, render.owner_mark(world))
+                self._sentinel.start(c.SENTINEL)
             case plan.PermitBirth():
                 self._redis.permit_birth()
             case plan.StartService(container, service):
@@ -587,6 +603,11 @@ class RedisK8sCharm(ops.CharmBase):
             return sentinel.Sentinel(host, world.app, password)
 
         match step:
+            case plan.RestoreUsers(service):
+                on_redis = service == c.REDIS
+                admin = world.credentials.admin if on_redis else world.credentials.sentinel_admin
+                port = c.REDIS_PORT if on_redis else c.SENTINEL_PORT
+                redis_client.restore_operator(world.host, port, admin, password)
             case plan.SetRedis(host, name, value):
                 redis_client.RedisNode(host, password).set({name: value})
             case plan.Follow(host, primary):
@@ -650,7 +671,7 @@ class RedisK8sCharm(ops.CharmBase):
 
     def _ask_again(self, reason: str, world: World) -> None:
         """Have Pebble send a notice in a moment; before it is there its own event will come."""
-        logger.info("Looking again in %s s: %s", c.WAKE_AFTER_S, reason)
+        logger.info("Looking again in a moment: %s", reason)
         container = self._sentinel if world.sentinel_container.ready else self._redis
         try:
             container.notify_later()

@@ -15,6 +15,8 @@ EXPORTER_MARK = "STARTED_FOR"
 """Variable of the exporter's service that changes when it has to start again."""
 HANDOVER_SERVICE = "handover"
 """Stands by to move the primary role when Pebble stops the services of its pod."""
+NAMES_SERVICE = "names"
+"""Keeps the addresses of the peers in /etc/hosts."""
 WAKE_SERVICE = "wake"
 """Sleeps a little and sends the charm a notice: how a hook asks for another turn."""
 
@@ -45,9 +47,11 @@ EXPORTER_PASSWORD = f"{CONFIG_DIR}/exporter.json"
 BIRTH_PERMIT = f"{CONFIG_DIR}/live/may-start-empty"
 START_REDIS = f"{CONFIG_DIR}/start-redis"
 HAND_OVER = f"{CONFIG_DIR}/hand-over"
+KEEP_NAMES = f"{CONFIG_DIR}/keep-names"
 WATCH_SYNC = f"{CONFIG_DIR}/watch-sync"
 START_EXPORTER = f"{CONFIG_DIR}/start-exporter"
 ON_SWITCH = f"{CONFIG_DIR}/on-switch"
+WAKE = f"{CONFIG_DIR}/wake"
 ON_EVENT = f"{CONFIG_DIR}/on-event"
 EXPORTER_PATHS = (
     "/bin/redis_exporter",
@@ -56,6 +60,8 @@ EXPORTER_PATHS = (
 )
 """Where images have the exporter: the charmed image, others, Debian's package."""
 WORKLOAD_USER = "redis"
+MIN_FREE_BYTES = 1 << 20
+"""With less room than this the volume counts as full."""
 
 # Users of Redis and of Sentinel (ACL). "default" is the administrator that people use.
 OPERATOR_USER = "operator"
@@ -77,20 +83,19 @@ TURN_PAUSE_S = 0.1
 """Between two looks of one hook, for what was ordered to show."""
 FORGET_BUDGET_S = 2.5
 """For one Sentinel to know all nodes again after a reset: twice the INFO period, and some."""
-WAKE_AFTER_S = 2
 PEBBLE_KILL_DELAY_S = 20
 """Redis may need this long to end in good order; a pod's grace period is 30 s."""
 
 # Sentinel.
-DOWN_AFTER_LIMITS_MS = (2000, 60000)
+DOWN_AFTER_LIMITS_MS = (1000, 60000)
 
 # Handover.
 HANDOVER_CHANNEL = "redis-k8s:handover"
 """Whoever moves the primary's role is subscribed to it, on the primary."""
 OFFSETS_BUDGET_S = 0.5
 """How long the target may take to reach the offset of the paused primary."""
-SWITCH_BUDGET_S = 3.5
-"""From SENTINEL FAILOVER until the old primary is a replica."""
+SWITCH_BUDGET_S = 2.0
+"""From SENTINEL FAILOVER to the promotion, and from there until Sentinel has seen it."""
 MOMENT_MS = (650, 800)
 """The age of the target's INFO at which the failover starts: the next INFO then comes just after
 the promotion, and Sentinel sees it at once (measured: 0.5 s instead of 1.3 s)."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import rotation
 import tls
-from world import RedisView, SentinelView, World
+from world import ContainerView, RedisView, SentinelView, World
 
 ELIGIBLE = 100
 NOT_ELIGIBLE = 0
-SENTINEL_PERIODS_MS = {"info-period": "1000", "ping-period": "500", "ask-period": "100"}
+SENTINEL_PERIODS_MS = {"info-period": "1000", "ping-period": "250", "ask-period": "100"}
 """How often a Sentinel asks nodes for INFO, pings them, and asks its peers whether the primary is
 down. By default 10 s, 1 s and 1 s: with these, what changes is seen in a second, and an election
 begins a second earlier. Sentinel does not keep them over a restart."""
@@ -66,6 +66,25 @@ class WriteSentinelConf:
     """Write the first ``sentinel.conf`` of this unit; from then on it is Sentinel's own."""
 
     primary: str
+
+
+@dataclass(frozen=True)
+class RefreshSentinelUsers:
+    """Bring the users and passwords in ``sentinel.conf`` to the present ones, before it starts."""
+
+
+@dataclass(frozen=True)
+class RenewSentinel:
+    """Restart this unit's Sentinel with a new ``sentinel.conf`` that names another primary."""
+
+    primary: str
+
+
+@dataclass(frozen=True)
+class RestoreUsers:
+    """Give the charm its own login back, as administrator; somebody has changed the users."""
+
+    service: str
 
 
 @dataclass(frozen=True)
@@ -173,6 +192,9 @@ Step = (
     | PublishDataTime
     | WriteFiles
     | WriteSentinelConf
+    | RefreshSentinelUsers
+    | RenewSentinel
+    | RestoreUsers
     | PermitBirth
     | StartService
     | SetRedis
@@ -203,6 +225,7 @@ def next_steps(world: World) -> tuple[Step, ...]:
         *_birth_steps(world),
         *rotation.unit_steps(world),
         *_workload_steps(world),
+        *_login_steps(world),
         *tls.unit_steps(world),
         *_own_redis_steps(world),
         *_own_sentinel_steps(world),
@@ -210,6 +233,7 @@ def next_steps(world: World) -> tuple[Step, ...]:
         *_leader_steps(world),
         *_rotation_steps(world),
         *tls.leader_steps(world),
+        *_patience_steps(world),
     )
     # A step may follow from two reasons (a unit's own and the leader's); once is enough.
     return tuple(dict.fromkeys(steps))
@@ -252,18 +276,18 @@ def min_replicas(world: World) -> int:
 def max_lag_s(world: World) -> int:
     """Return after how many seconds without a replica in step a primary refuses writes.
 
-    A second and more below the time in which Sentinel notices: a primary that is cut off stops
-    before the other side begins.
+    Not less than 2: replicas report once a second and Redis counts whole seconds, so that 1 was
+    measured to refuse writes for a second now and then with nothing wrong.
     """
-    return max(1, min(3, world.config.down_after_ms // 1000 - 2))
+    return 3 if world.config.down_after_ms >= 5000 else 2
 
 
 def pause_ms(world: World) -> int:
     """Return for how long a handover may hold the writes, if whoever holds them dies.
 
-    A second less than the time in which Sentinel notices: a paused node answers no Sentinel.
+    Less than the time in which Sentinel notices: a paused node answers no Sentinel.
     """
-    return min(4000, world.config.down_after_ms - 1000)
+    return min(4000, world.config.down_after_ms - 500)
 
 
 def needs_full_look(world: World) -> bool:
@@ -303,9 +327,12 @@ def _workload_steps(world: World) -> Iterator[Step]:
         if not world.sentinel_container.current:
             yield WriteFiles("sentinel")
         if "sentinel" not in world.sentinel_container.running:
-            if not world.sentinel_conf_present:
+            if world.sentinel_conf_present:
+                yield RefreshSentinelUsers()
+            else:
                 yield WriteSentinelConf(world.recorded_primary)
             yield StartService("sentinel", "sentinel")
+        yield from _helper_steps("sentinel", world.sentinel_container)
     if world.redis_container.ready:
         if world.own_data_time is not None and world.own_data_time != world.data_times.get(
             world.host
@@ -317,9 +344,29 @@ def _workload_steps(world: World) -> Iterator[Step]:
             if world.recorded_primary == world.host and not world.initialised:
                 yield PermitBirth()
             yield StartService("redis", "redis")
-        for helper in sorted(world.redis_container.services - {"redis", "wake"}):
-            if helper not in world.redis_container.running:
-                yield StartService("redis", helper)
+        yield from _helper_steps("redis", world.redis_container)
+
+
+def _helper_steps(name: str, container: ContainerView) -> Iterator[Step]:
+    """Start what runs beside the main service of a container, which has its name."""
+    for helper in sorted(container.services - container.running - {name, "wake"}):
+        yield StartService(name, helper)
+
+
+def _login_steps(world: World) -> Iterator[Step]:
+    """Mend a login of the charm that this unit's processes refuse."""
+    for service, refusals in (
+        ("redis", world.redis_refusals),
+        ("sentinel", world.sentinel_refusals),
+    ):
+        if is_login_refusal(refusals.get(world.host, "")):
+            yield RestoreUsers(service)
+
+
+def is_login_refusal(text: str) -> bool:
+    """Whether a node refused for the user, the password or a right, not for the moment."""
+    words = ("username-password", "WRONGPASS", "NOAUTH", "NOPERM", "has no permissions")
+    return any(word in text for word in words)
 
 
 def _own_redis_steps(world: World) -> Iterator[Step]:
@@ -351,9 +398,39 @@ def _own_sentinel_steps(world: World) -> Iterator[Step]:
         if primary is not None:
             yield Watch(world.host, primary)
         return
+    agreed = world.agreed_primary
+    if agreed not in (None, sentinel.primary_host) and _is_astray(world, sentinel, str(agreed)):
+        yield RenewSentinel(str(agreed))
+        return
     for name, value in sentinel_options(world).items():
         if sentinel.options.get(name) != value:
             yield SetSentinel(world.host, name, value)
+
+
+def _is_astray(world: World, sentinel: SentinelView, agreed: str) -> bool:
+    """Whether this unit's Sentinel names another primary than the majority, and will for ever.
+
+    A Sentinel follows the one with the higher epoch. Two failovers in a few seconds can leave
+    one with the epoch of the others and the primary of before, and then nothing corrects it.
+    """
+    epochs = [v.config_epoch for v in world.sentinels.values() if v.primary_host == agreed]
+    return (
+        is_primary(world, agreed)
+        and not world.failing_over
+        and sentinel.config_epoch >= max(epochs)
+    )
+
+
+def is_in_doubt(world: World) -> bool:
+    """Whether a look at this unit and the primary is not enough to judge its Sentinel."""
+    sentinel = world.own_sentinel
+    return (
+        not world.asked_all
+        and sentinel is not None
+        and sentinel.primary_host is not None
+        and not sentinel.failing_over
+        and not is_primary(world, sentinel.primary_host)
+    )
 
 
 def sentinel_options(world: World) -> dict[str, str]:
@@ -384,6 +461,21 @@ def _leaving_steps(world: World) -> Iterator[Step]:
         yield Retire()
 
 
+def _patience_steps(world: World) -> Iterator[Step]:
+    """Look again while this unit waits for something that makes no event of its own."""
+    if world.stopping or world.is_leaving or world.recorded_primary is None:
+        return
+    if "redis" not in world.redis_container.running:
+        return
+    redis, sentinel = world.own_redis, world.own_sentinel
+    if redis is None or sentinel is None:
+        yield AskAgain("Redis or Sentinel gives no answer")
+    elif not is_serving(redis) or redis.is_fenced or not redis.persists:
+        yield AskAgain("Redis does not serve yet")
+    elif not sentinel_is_right(world, sentinel, world.host) or not sentinel.has_majority:
+        yield AskAgain("Sentinel does not know all units yet")
+
+
 def _unfence_steps(world: World) -> Iterator[Step]:
     """Lower the fence of the primary before replicas leave, so that no write is refused."""
     if min_replicas(world) == 0:
@@ -407,6 +499,9 @@ def _leader_steps(world: World) -> Iterator[Step]:
     primary = world.agreed_primary
     if primary is None or not any(view.has_majority for view in watching.values()):
         yield AskAgain("the Sentinels do not reach their majority")
+        if primary is not None and is_primary(world, primary) and not world.failing_over:
+            # Units that left without a word may be the majority that is missed.
+            yield from _forget_steps(world, primary)
         if primary is None or primary in world.planned:
             return
     yield from (SetQuorum(h, world.quorum) for h, s in watching.items() if s.quorum < world.quorum)
@@ -623,6 +718,6 @@ def is_primary(world: World, host: str | None) -> bool:
     return view is not None and view.is_primary
 
 
-def is_serving(world: World, redis: RedisView | None) -> bool:
-    """Whether the Redis of this unit does what its role asks: primary, or replica in sync."""
+def is_serving(redis: RedisView | None) -> bool:
+    """Whether a Redis does what its role asks: primary, or replica in sync."""
     return redis is not None and (redis.is_primary or redis.link_up)

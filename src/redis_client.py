@@ -9,6 +9,7 @@ The words master and slave stay inside this module and ``sentinel``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import queue
 import socket
 import threading
@@ -83,13 +84,16 @@ def _tls_options(host: str, port: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def connect(host: str, port: int, password: str) -> Iterator[redis.Redis]:
-    """Yield a client of one node, logged in as the charm's user, and close it.
+def connect(
+    host: str, port: int, password: str, user: str = OPERATOR_USER
+) -> Iterator[redis.Redis]:
+    """Yield a client of one node, logged in, and close it.
 
     Args:
         host: DNS name of the unit; or 127.0.0.1.
         port: of Redis or of Sentinel.
-        password: of the user ``operator``.
+        password: of the user.
+        user: the charm's own, if not another.
 
     Raises:
         UnreachableError: no answer.
@@ -103,7 +107,7 @@ def connect(host: str, port: int, password: str) -> Iterator[redis.Redis]:
         **options,
         host=host,
         port=port,
-        username=OPERATOR_USER,
+        username=user,
         password=password,
         decode_responses=True,
         socket_timeout=SOCKET_TIMEOUT_S,
@@ -191,6 +195,19 @@ def flat(reply: Any) -> dict[str, str]:
     if isinstance(reply, dict):
         return {str(k): str(v) for k, v in reply.items()}
     return {str(k): str(v) for k, v in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def restore_operator(host: str, port: int, admin_password: str, password: str) -> None:
+    """Give the charm's user its rights and its password back, as the administrator.
+
+    Raises:
+        UnreachableError: no answer.
+        RefusedError: the administrator's login is refused too.
+    """
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    rules = ("reset", "on", f"#{digest}", "~*", "&*", "+@all")
+    with connect(host, port, admin_password, user="default") as client:
+        ask(client, "ACL", "SETUSER", OPERATOR_USER, *rules)
 
 
 class RedisNode:

@@ -19,6 +19,12 @@ import rotation
 import tls
 from world import Credentials, File, World
 
+_LOGIN_LINES = (
+    ["sentinel", "sentinel-user"],
+    ["sentinel", "sentinel-pass"],
+    ["sentinel", "auth-user"],
+    ["sentinel", "auth-pass"],
+)
 _TEMPLATES = pathlib.Path(__file__).parent.parent / "templates"
 
 
@@ -92,7 +98,6 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
     )
     address = _exporter_address(world)
     variables = {
-        "PEERS": " ".join(world.planned),
         "DATA_DIR": c.STORAGE_DIR,
         "BASE_CONF": c.REDIS_CONF,
         "NOTICED_TURNS": "15",
@@ -116,6 +121,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         _script(c.START_REDIS),
         _script(c.WATCH_SYNC),
         _script(c.HAND_OVER),
+        _script(c.WAKE),
         *((_script(c.START_EXPORTER),) if exporter else ()),
     )
 
@@ -137,6 +143,8 @@ def sentinel_files(world: World) -> tuple[File, ...]:
         _script(c.START_SENTINEL),
         _script(c.ON_SWITCH),
         _script(c.ON_EVENT),
+        _script(c.KEEP_NAMES),
+        _script(c.WAKE),
     )
 
 
@@ -176,6 +184,24 @@ def sentinel_conf(world: World, primary: str) -> File:
     return File(c.SENTINEL_CONF, text)
 
 
+def refreshed_sentinel_conf(world: World, text: str) -> File:
+    """Return a ``sentinel.conf`` with the present users and passwords; the rest is Sentinel's own.
+
+    Args:
+        world: with credentials.
+        text: the file as Sentinel left it.
+    """
+
+    def is_login(line: str) -> bool:
+        words = line.split()
+        return words[:1] == ["user"] or words[:2] in _LOGIN_LINES
+
+    kept = [line for line in text.splitlines() if not is_login(line)]
+    fresh = sentinel_conf(world, world.host).text.splitlines()
+    # After the rest, since what is said of the primary must follow the line that names it.
+    return File(c.SENTINEL_CONF, "\n".join([*kept, *filter(is_login, fresh)]) + "\n")
+
+
 def redis_layer(world: World, exporter: str | None) -> dict[str, Any]:
     """Return the Pebble layer of container redis."""
     services = {
@@ -197,7 +223,18 @@ def redis_layer(world: World, exporter: str | None) -> dict[str, Any]:
 
 def sentinel_layer(world: World) -> dict[str, Any]:
     """Return the Pebble layer of container sentinel."""
-    return _layer(world, {c.SENTINEL: _service("Sentinel", c.START_SENTINEL)})
+    services = {
+        c.SENTINEL: _service("Sentinel", c.START_SENTINEL),
+        c.NAMES_SERVICE: {
+            **_service(
+                "Keeps the peers' addresses for when the DNS does not answer", c.KEEP_NAMES
+            ),
+            # The file belongs to root.
+            "user": "root",
+            "group": "root",
+        },
+    }
+    return _layer(world, services)
 
 
 def _layer(world: World, services: dict[str, Any]) -> dict[str, Any]:
@@ -205,8 +242,7 @@ def _layer(world: World, services: dict[str, Any]) -> dict[str, Any]:
         "override": "replace",
         # The configuration that the files of this container were written for.
         "summary": fingerprint(world),
-        "command": f'sh -c "sleep {c.WAKE_AFTER_S}; exec /charm/bin/pebble notify {c.NOTICE_KEY}"',
-        "environment": {"HOME": "/tmp"},  # noqa: S108  pebble wants one that it can enter
+        "command": c.WAKE,
         "on-success": "ignore",
         "on-failure": "ignore",
     }
@@ -234,6 +270,7 @@ def _cluster_env(world: World, more: Mapping[str, str]) -> str:
     bundle = tls.bundle(world)
     variables = {
         "HOST": world.host,
+        "PEERS": " ".join(world.planned),
         "MASTER_NAME": world.app,
         "REDIS_PORT": str(c.REDIS_PORT),
         "SENTINEL_PORT": str(c.SENTINEL_PORT),

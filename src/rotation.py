@@ -79,11 +79,6 @@ class UsePassword:
 
 
 @dataclass(frozen=True)
-class MendSentinelConf:
-    """Bring the logins in ``sentinel.conf`` to the present, while Sentinel does not run."""
-
-
-@dataclass(frozen=True)
 class PublishSerial:
     """Tell the leader that this unit is in the state that the secret asks for."""
 
@@ -102,14 +97,7 @@ class DropPlainPasswords:
     """Take the passwords of the earlier charm out of the databag. Leader only."""
 
 
-Step = (
-    SetPasswords
-    | UsePassword
-    | MendSentinelConf
-    | PublishSerial
-    | ChangeSecret
-    | DropPlainPasswords
-)
+Step = SetPasswords | UsePassword | PublishSerial | ChangeSecret | DropPlainPasswords
 
 
 def digest(password: str) -> str:
@@ -180,13 +168,6 @@ def unit_steps(world: World) -> Iterator[Step]:
         return
     if not (world.redis_container.ready and world.sentinel_container.ready):
         return
-    if c.SENTINEL not in world.sentinel_container.running and world.sentinel_conf_present:
-        now, wanted = world.sentinel_logins, expected(world.credentials, c.SENTINEL)
-        if now and (
-            now.accepted != wanted.accepted
-            or any(wanted.used.get(setting) != value for setting, value in now.used.items())
-        ):
-            yield MendSentinelConf()
     if not is_behind(world):
         return
     done = world.redis_container.current and world.sentinel_container.current
@@ -273,24 +254,6 @@ def check_passwords(chosen: Mapping[str, str]) -> str | None:
                 "digits and signs without space, quote and backslash"
             )
     return None
-
-
-def mend_sentinel_conf(text: str, credentials: Credentials) -> str:
-    """Return a ``sentinel.conf`` with the present logins, and all else as it was."""
-    passwords = {
-        setting: getattr(credentials, name) for setting, name in NODE_LOGINS[c.SENTINEL].items()
-    }
-    lines = []
-    for line in text.splitlines():
-        words = line.split()
-        if words[:1] == ["user"] and len(words) > 1 and words[1] in NODE_USERS[c.SENTINEL]:
-            digests = accepted(credentials, NODE_USERS[c.SENTINEL][words[1]])
-            rules = [word for word in words[2:] if word[0] not in "#>" and word != "on"]
-            line = " ".join(["user", words[1], "on", *(f"#{d}" for d in digests), *rules])
-        elif words[:1] == ["sentinel"] and len(words) > 2 and words[1] in passwords:
-            line = " ".join([*words[:-1], passwords[words[1]]])
-        lines.append(line)
-    return "\n".join(lines) + "\n"
 
 
 def logins_in_conf(text: str) -> Logins:

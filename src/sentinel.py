@@ -178,9 +178,9 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
     """Move the primary role from a living node to its replica; no acknowledged write is lost.
 
     Writes are held (``CLIENT PAUSE … WRITE``) until the target has all of them; then the target's
-    Sentinel fails over; Sentinel's script on the old primary, or this function, makes it a
-    replica before its clients go on. A pause ends by itself, so that whoever dies in the middle
-    leaves a primary that serves. The caller holds the claim (``RedisNode.claim``).
+    Sentinel fails over, and the old primary becomes a replica before its clients go on: by this
+    function, or if that dies by Sentinel's script. A pause ends by itself, so that whoever dies
+    in the middle leaves a primary that serves. The caller holds the claim (``RedisNode.claim``).
 
     Args:
         source: host of the primary.
@@ -201,6 +201,7 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
     ):
         _await_moment(executor, master_name, target)
         _require_calm(executor, master_name, source)
+        ordered = False
         paused_at = time.monotonic()
         ask(old, "CLIENT", "PAUSE", pause_ms, "WRITE")
         try:
@@ -209,14 +210,20 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
             if not _within(OFFSETS_BUDGET_S, lambda: _offset(old) == _offset(new)):
                 raise RefusedError(f"{target} does not catch up with {source}")
             _require_calm(executor, master_name, source)
+            ordered = True
             ask(executor, "SENTINEL", "FAILOVER", master_name)
-            _await_switch(old, new, executor, master_name, source, target, pause_ms)
+            _await_promotion(old, new, executor, master_name)
+            # Before Sentinel has seen the promotion, since the pause must not outlast the time in
+            # which it thinks a node down.
+            ask(old, "REPLICAOF", target, REDIS_PORT)
             held_s = time.monotonic() - paused_at
             logger.info("%s is primary; writes were held for %.2f s", target, held_s)
+            if not _within(SWITCH_BUDGET_S, lambda: _state(executor, master_name)["ip"] == target):
+                raise RefusedError(f"Sentinel does not name {target} though it is primary")
         finally:
             # Also after success: what waited goes on, and is told that this is a replica now.
-            # While a failover is under way the pause stays: it ends with it, or by itself.
-            if not _is_failing_over(executor, master_name) or not _is_primary(old):
+            # While a failover may be under way the pause stays: it ends with it, or by itself.
+            if not (ordered and _is_primary(old) and _is_failing_over(executor, master_name)):
                 ask(old, "CLIENT", "UNPAUSE")
 
 
@@ -246,47 +253,27 @@ def _require_calm(executor: redis.Redis, master_name: str, source: str) -> None:
         )
 
 
-def _await_switch(
-    old: redis.Redis,
-    new: redis.Redis,
-    executor: redis.Redis,
-    master_name: str,
-    source: str,
-    target: str,
-    pause_ms: int,
+def _await_promotion(
+    old: redis.Redis, new: redis.Redis, executor: redis.Redis, master_name: str
 ) -> None:
-    """Return when Sentinel names the target and the source is a replica.
+    """Return when the target is primary, or the source is none any more.
 
     Raises:
         RefusedError: the failover was given up, or took too long.
     """
-    paused_at = time.monotonic()
 
     def is_over() -> bool:
-        nonlocal paused_at
-        if not _is_primary(old):
+        if _is_primary(new) or not _is_primary(old):
             return True
-        state = _state(executor, master_name)
-        if state["ip"] == target:
-            ask(old, "REPLICAOF", target, REDIS_PORT)
+        if _is_failing_over(executor, master_name):
+            return False
+        # It may have ended well between the questions.
+        if _is_primary(new):
             return True
-        if "failover_in_progress" not in state["flags"]:
-            # Both may have changed between the two questions.
-            if not _is_primary(old):
-                return True
-            raise RefusedError(f"Sentinel gave up the failover from {source} to {target}")
-        if time.monotonic() - paused_at > pause_ms / 3000:
-            ask(old, "CLIENT", "PAUSE", pause_ms, "WRITE")
-            paused_at = time.monotonic()
-        return False
+        raise RefusedError("Sentinel gave up the failover")
 
-    if _within(SWITCH_BUDGET_S, is_over):
-        return
-    if _is_primary(new):
-        # Promoted, and Sentinel is slow to see it: nothing may be written to the old one.
-        ask(old, "REPLICAOF", target, REDIS_PORT)
-        return
-    raise RefusedError(f"{target} was not promoted within {SWITCH_BUDGET_S} s")
+    if not _within(SWITCH_BUDGET_S, is_over):
+        raise RefusedError(f"nobody was promoted within {SWITCH_BUDGET_S} s")
 
 
 def _state(executor: redis.Redis, master_name: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ import ops
 import plan
 import rotation
 import tls
+from constants import MIN_FREE_BYTES
 from world import World
 
 NO_PEERS = ops.MaintenanceStatus("Waiting for Juju to set up the peer relation")
@@ -29,12 +30,13 @@ TLS_CHANGES = ops.MaintenanceStatus("Turning TLS on or off")
 LEAVING = ops.MaintenanceStatus("Leaving")
 LOADING = ops.MaintenanceStatus("Redis is loading its data")
 REDIS_REFUSES = ops.BlockedStatus(
-    "Redis refuses the charm's login: restart the pod to restore its users"
+    "Redis refuses the charm: give users default and operator all rights and their passwords"
 )
 SENTINEL_REFUSES = ops.BlockedStatus(
-    "Sentinel refuses the charm's login: restart the pod to restore its users"
+    "Sentinel refuses the charm: give users default and operator all rights and their passwords"
 )
-CANNOT_PERSIST = ops.BlockedStatus("Redis cannot write to its volume: make room on it")
+VOLUME_FULL = ops.BlockedStatus("The volume is full: make room on it, or give it more")
+CANNOT_PERSIST = ops.BlockedStatus("Redis cannot write to its volume: see the log of Redis")
 NO_MAJORITY = ops.WaitingStatus("Waiting for majority")
 NO_REDIS = ops.WaitingStatus("Waiting for Redis...")
 NO_SENTINEL = ops.WaitingStatus("Waiting for Sentinel to answer")
@@ -53,15 +55,19 @@ UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
     (NO_CERTIFICATE, lambda w: w.tls.awaited),
     (LOADING, lambda w: "LOADING" in w.redis_refusals.get(w.host, "")),
-    (REDIS_REFUSES, lambda w: "LOADING" not in w.redis_refusals.get(w.host, "LOADING")),
-    (SENTINEL_REFUSES, lambda w: w.host in w.sentinel_refusals),
+    (REDIS_REFUSES, lambda w: plan.is_login_refusal(w.redis_refusals.get(w.host, ""))),
+    (SENTINEL_REFUSES, lambda w: plan.is_login_refusal(w.sentinel_refusals.get(w.host, ""))),
+    (
+        VOLUME_FULL,
+        lambda w: w.volume_free_bytes is not None and w.volume_free_bytes < MIN_FREE_BYTES,
+    ),
     (CANNOT_PERSIST, lambda w: w.own_redis is not None and not w.own_redis.persists),
     (NO_SENTINEL, lambda w: w.own_sentinel is None),
     (NO_MAJORITY, lambda w: w.own_sentinel is not None and not w.own_sentinel.has_majority),
     (NO_REDIS, lambda w: w.own_redis is None),
     (FAILING_OVER, lambda w: w.own_sentinel is not None and w.own_sentinel.failing_over),
     (PRIMARY_DOWN, lambda w: w.own_sentinel is not None and w.own_sentinel.primary_down_ms > 0),
-    (NO_LINK, lambda w: not plan.is_serving(w, w.own_redis)),
+    (NO_LINK, lambda w: not plan.is_serving(w.own_redis)),
     (FENCED, lambda w: w.own_redis is not None and w.own_redis.is_fenced),
     (
         NOT_COMPLETE,

@@ -150,15 +150,16 @@ def sentinel_serves(world: World) -> str:
     """Return what the Sentinel of this unit is to serve, once it is its turn."""
     now = world.tls.sentinel
     running = c.SENTINEL in world.sentinel_container.running
-    if not running or now is None:
-        return _at_start(world, "sentinel")
     wanted = wants(world)
-    if mode(now) == wanted:
-        return _kept_up(world, now)
-    gone = all(
+    gone = _all_want(world, wanted) and all(
         (record := _record(world, host)) and mode(record.redis) == wanted for host in world.planned
     )
-    return _fresh(world, wanted) if gone and _all_want(world, wanted) else now
+    if not running or now is None:
+        possible = wanted == PLAIN or world.tls.material is not None
+        return _fresh(world, wanted) if gone and possible else _at_start(world, "sentinel")
+    if mode(now) == wanted:
+        return _kept_up(world, now)
+    return _fresh(world, wanted) if gone else now
 
 
 def is_changing(world: World) -> bool:
@@ -228,7 +229,8 @@ def leader_steps(world: World) -> Iterator[Step]:
     turn = world.tls.turn
     if turn in waiting or (turn is None and not waiting):
         return
-    if waiting and (world.failing_over or world.agreed_primary is None):
+    if waiting and world.failing_over and not is_changing(world):
+        # While nodes change, only going on brings Sentinels and nodes together again.
         return
     yield GiveTurn(waiting[0] if waiting else "")
 

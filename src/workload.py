@@ -167,10 +167,6 @@ class Workload:
 
         self._call(push)
 
-    def sentinel_conf(self) -> str:
-        """Return the text of ``sentinel.conf``."""
-        return self._call(lambda: self._container.pull(SENTINEL_CONF).read())
-
     def sentinel_serves(self) -> str | None:
         """Return what the Sentinel was started to serve; None: it has not been started."""
 
@@ -186,9 +182,13 @@ class Workload:
         """Restart a service, without waiting for what becomes of it."""
         self._call(lambda: self._container.pebble.restart_services([service], timeout=0))
 
-    def mend_sentinel_conf(self, text: str) -> None:
-        """Write ``sentinel.conf`` anew; only while Sentinel does not run, whose file it is."""
-        self._call(lambda: self._push(File(SENTINEL_CONF, text)))
+    def sentinel_conf(self) -> str:
+        """Return ``sentinel.conf`` as it is on the volume."""
+        return self._call(lambda: self._container.pull(SENTINEL_CONF).read())
+
+    def refresh_sentinel_conf(self, conf: File) -> None:
+        """Write ``sentinel.conf`` anew; its Sentinel must not be running."""
+        self._call(lambda: self._push(conf))
 
     def drop_sentinel_state(self) -> None:
         """Remove the Sentinel's state: a later unit of this number must not begin with it."""

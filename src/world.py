@@ -70,9 +70,9 @@ class TlsRecord:
 
     wants: str = ""
     """``tls`` or ``plain``."""
-    authorities: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = field(default=(), repr=False)
     """In PEM format: of the certificates that it serves and is about to serve."""
-    trusts: tuple[str, ...] = ()
+    trusts: tuple[str, ...] = field(default=(), repr=False)
     """Digests of the authorities that its Redis and its Sentinel both trust."""
     redis: str = ""
     """What it serves: ``plain``, or the names of its certificate and of its authorities."""
@@ -204,8 +204,9 @@ class File:
 class Config:
     """The options of the charm, checked."""
 
-    down_after_ms: int = 5000
+    down_after_ms: int = 1500
     tls: bool = False
+    """The option ``enable-tls``."""
     problem: str | None = None
     """What is wrong with the options that the operator gave. What runs then stays as it is; only a
     new pod uses the defaults."""
@@ -248,6 +249,8 @@ class World:
     sentinel_conf_present: bool = False
     """``sentinel.conf`` of this unit and this application is on the storage."""
     storage_attached: bool = True
+    volume_free_bytes: int | None = None
+    """Room on this unit's volume; None: it is not attached."""
     own_data_time: float | None = None
     """When this unit's data was last written, in seconds since 1970; None: it has none, or its
     Redis runs, so that the question does not arise."""
@@ -277,7 +280,7 @@ class World:
     redis_logins: Logins | None = None
     """Of this unit's Redis; None: no answer, or there was no reason to ask."""
     sentinel_logins: Logins | None = None
-    """Of this unit's Sentinel; while it does not run, of its file. None as above."""
+    """Of this unit's Sentinel. None as above."""
     tls: TlsView = TlsView()
     handover_problem: str | None = None
     """Why a failover that this hook asked for was refused."""
