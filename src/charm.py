@@ -65,6 +65,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._handover_problem: str | None = None
         self._credentials: Credentials | None = None
         self._secret_changed = False
+        self._tls_waits: bool | None = None
         self._material: Material | str | None = None
         self._chosen: Mapping[str, str] | str | None = None
         self._claim = contextlib.ExitStack()
@@ -468,7 +469,15 @@ class RedisK8sCharm(ops.CharmBase):
         records = {self._hosts.of(u): record for u, record in shared.tls_records().items()}
         if not (world.config.tls or records):
             return world
-        view = TlsView(wanted=world.config.tls, active=True, records=records, turn=shared.turn)
+        if self._tls_waits is None:
+            self._tls_waits = records.get(world.host, TlsRecord()).restart
+        view = TlsView(
+            wanted=world.config.tls,
+            active=True,
+            records=records,
+            turn=shared.turn,
+            waits=self._tls_waits,
+        )
         if view.wanted:
             if self._material is None:
                 self._material = self._find_material(records.get(world.host, TlsRecord()))

@@ -184,7 +184,8 @@ def unit_steps(world: World) -> Iterator[Step]:
     if redis is not None and redis != wanted_redis:
         yield SwitchRedis(wanted_redis)
     restart = sentinel is not None and sentinel != wanted_sentinel
-    if restart and world.tls.turn == world.host:
+    # While the record that counts says so, the leader gives the turn to nobody else.
+    if restart and world.tls.waits and world.tls.turn == world.host:
         yield RestartSentinel(wanted_sentinel)
     old = _record(world, world.host) or TlsRecord()
     wanted = wants(world)
@@ -203,8 +204,11 @@ def unit_steps(world: World) -> Iterator[Step]:
         mode(served) != TLS or str(served).endswith(f"/{loaded}") for served in (redis, sentinel)
     ):
         trusts = tuple(digest(each) for each in authorities(world))
+    able = (
+        wanted == PLAIN or world.tls.material is not None or TLS in (mode(redis), mode(old.redis))
+    )
     record = TlsRecord(
-        wants=wanted,
+        wants=wanted if able else PLAIN,
         authorities=_own_authorities(world),
         trusts=trusts,
         redis=redis or old.redis,

@@ -104,6 +104,8 @@ class TlsView:
     """By host."""
     turn: str | None = None
     """The host whose Sentinel may restart."""
+    waits: bool = False
+    """When this hook began, this unit's record said that its Sentinel waits for its turn."""
     redis: str | None = None
     """What this unit's Redis serves, as in ``TlsRecord``; None: it gave no answer."""
     sentinel: str | None = None
