@@ -76,6 +76,8 @@ def _tls_options(host: str, port: int) -> dict[str, Any]:
     mode = _transport.mode
     if mode == "plain" or (mode == "either" and not speaks_tls(host, port)):
         return {}
+    if not _transport.authorities:
+        raise OSError("it speaks TLS, and no authority is known yet")
     return {
         "ssl": True,
         "ssl_ca_data": _transport.authorities,

@@ -258,12 +258,14 @@ def _own_authorities(world: World) -> tuple[str, ...]:
     """Those of the certificate this unit wants to serve, and of the one that it still serves."""
     old = _record(world, world.host) or TlsRecord()
     material = world.tls.material
-    served = {mode(world.tls.redis), mode(world.tls.sentinel)}
+    served = {mode(each) for each in (world.tls.redis, world.tls.sentinel)}
+    # Before its nodes are asked, what it said last counts.
+    served |= {mode(each) for each in (old.redis, old.sentinel) if None in served}
     if material is None:
         return old.authorities if TLS in served or TLS == wants(world) else ()
     certs = {
         str(node).split("/")[0]
-        for node in (world.tls.redis, world.tls.sentinel)
+        for node in (world.tls.redis or old.redis, world.tls.sentinel or old.sentinel)
         if mode(node) == TLS
     }
     if certs <= {material.name}:

@@ -14,6 +14,7 @@ import pytest
 from tests.lab.cluster import APP, Cluster
 from tests.lab.security.authority import Authority
 from tests.lab.security.checks import longest_gap_s, refused, speaks, tls_not
+from tests.lab.security.rounds import ROUNDS, disturb
 
 SWITCH_GAP_S = 3.0
 UNITS = 3
@@ -36,25 +37,37 @@ def filed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
     cluster.destroy()
 
 
-def switch(cluster: Cluster, on: bool, authority: Authority) -> float:
-    """Turn TLS on or off and return the longest time without a write meanwhile, in seconds."""
+def switch(cluster: Cluster, on: bool, authority: Authority, number: int) -> tuple[float, bool]:
+    """Turn TLS on or off.
+
+    Returns:
+        The longest time without a write meanwhile, in seconds, and whether a pod was killed.
+    """
     cluster.use_tls(authority.pem, either=True)
     started_s = time.monotonic()
     cluster.model.config(APP, {"enable-tls": on})
+    killed = disturb(cluster, number)
     cluster.until(lambda: tls_not(cluster, "tls" if on else "plain"), limit_s=SWITCH_LIMIT_S)
     cluster.settle(UNITS)
     gap_s = longest_gap_s(cluster, started_s)
     cluster.use_tls(authority.pem if on else "")
-    return gap_s
+    return gap_s, killed
 
 
-def test_tls_goes_on_and_off_under_load(filed: Cluster, authority: Authority):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_tls_goes_on_and_off_under_load(filed: Cluster, authority: Authority, number: int):
+    if filed.access.ca:
+        switch(filed, False, authority, -1)
     primary = filed.primary()
     for on in (True, False, True):
-        gap_s = switch(filed, on, authority)
+        gap_s, killed = switch(filed, on, authority, number)
         filed.settle(UNITS)
-        assert gap_s < SWITCH_GAP_S
-        assert filed.primary() == primary
+        print(f"TLS {'on' if on else 'off'} {number}: gap {gap_s:.3f} s, killed: {killed}")
+        if not killed:
+            assert gap_s < SWITCH_GAP_S
+            assert filed.primary() == primary
+        primary = filed.primary()
         for unit in filed.units():
             for kind in ("redis", "sentinel"):
                 assert speaks(filed, unit, kind) == ("tls" if on else "plain")
