@@ -12,11 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import events
+
+if __name__ == "__main__" and events.is_idle(os.environ):
+    sys.exit()
 
 import ops
 
@@ -310,6 +317,7 @@ class RedisK8sCharm(ops.CharmBase):
             has_claim=self._has_claim,
             recorded_primary=shared.primary,
             record_kept=self._begun_with[0],
+            recorded_units=shared.units,
             initialised=shared.initialised,
             credentials=credentials,
             credentials_kept=self._begun_with[1],
@@ -567,6 +575,8 @@ class RedisK8sCharm(ops.CharmBase):
                 peers.Peers(self.model).give_turn(host)
             case plan.RecordPrimary(host):
                 peers.Peers(self.model).record_primary(host)
+            case plan.RecordUnits(hosts):
+                peers.Peers(self.model).record_units(hosts)
             case plan.MarkInitialised():
                 peers.Peers(self.model).mark_initialised()
             case plan.PublishDataTime(time_s):

@@ -14,7 +14,7 @@ import logging
 import pathlib
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ops
@@ -27,6 +27,7 @@ from world import Credentials, TlsRecord
 logger = logging.getLogger(__name__)
 
 _PRIMARY_KEY = "leader-host"
+_UNITS_KEY = "units"
 _INITIALISED_KEY = "initialised"
 _DATA_TIME_KEY = "data-time"
 _SERIAL_KEY = "credentials-serial"
@@ -133,6 +134,15 @@ class Peers:
     def record_primary(self, host: str) -> None:
         """Record who is primary. Leader only."""
         self._app_data[_PRIMARY_KEY] = host
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The recorded hosts of the units that are to stay."""
+        return tuple((self._read(_UNITS_KEY) or "").split())
+
+    def record_units(self, hosts: Iterable[str]) -> None:
+        """Record which units are to stay, which wakes all of them. Leader only."""
+        self._app_data[_UNITS_KEY] = " ".join(hosts)
 
     @property
     def initialised(self) -> bool:

@@ -43,6 +43,13 @@ class RecordPrimary:
 
 
 @dataclass(frozen=True)
+class RecordUnits:
+    """Write in the peer relation which units are to stay; all units wake by it."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MarkInitialised:
     """Write in the peer relation that this application has had a primary."""
 
@@ -188,6 +195,7 @@ class AskAgain:
 Step = (
     CreateCredentials
     | RecordPrimary
+    | RecordUnits
     | MarkInitialised
     | PublishDataTime
     | WriteFiles
@@ -310,6 +318,8 @@ def _birth_steps(world: World) -> Iterator[Step]:
         yield CreateCredentials()
     if world.recorded_primary is None:
         yield RecordPrimary(world.agreed_primary or world.host)
+    if world.recorded_units != world.planned:
+        yield RecordUnits(world.planned)
     if not (world.record_kept and world.credentials_kept):
         yield AskAgain("the first primary is recorded")
 

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -29,6 +29,8 @@ from constants import (
 from errors import RefusedError, UnreachableError
 from redis_client import ask, connect, flat, pipelined
 from world import KnownReplica, SentinelView
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -210,21 +212,24 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
             if not _within(OFFSETS_BUDGET_S, lambda: _offset(old) == _offset(new)):
                 raise RefusedError(f"{target} does not catch up with {source}")
             _require_calm(executor, master_name, source)
+            _require_alone(executor, master_name, target)
             ordered = True
             ask(executor, "SENTINEL", "FAILOVER", master_name)
-            _await_promotion(old, new, executor, master_name)
+            chosen = _await_promotion(executor, master_name, password)
+            if chosen == source:
+                raise RefusedError(f"Sentinel gave up the failover from {source}")
             # Before Sentinel has seen the promotion, since the pause must not outlast the time in
             # which it thinks a node down.
-            ask(old, "REPLICAOF", target, REDIS_PORT)
+            _again(lambda: ask(old, "REPLICAOF", chosen, REDIS_PORT))
             held_s = time.monotonic() - paused_at
-            logger.info("%s is primary; writes were held for %.2f s", target, held_s)
-            if not _within(SWITCH_BUDGET_S, lambda: _state(executor, master_name)["ip"] == target):
-                raise RefusedError(f"Sentinel does not name {target} though it is primary")
+            logger.info("%s is primary; writes were held for %.2f s", chosen, held_s)
+            if not _within(SWITCH_BUDGET_S, lambda: _state(executor, master_name)["ip"] == chosen):
+                raise RefusedError(f"Sentinel does not name {chosen} though it is primary")
         finally:
             # Also after success: what waited goes on, and is told that this is a replica now.
             # While a failover may be under way the pause stays: it ends with it, or by itself.
             if not (ordered and _is_primary(old) and _is_failing_over(executor, master_name)):
-                ask(old, "CLIENT", "UNPAUSE")
+                _again(lambda: ask(old, "CLIENT", "UNPAUSE"))
 
 
 def _await_moment(executor: redis.Redis, master_name: str, target: str) -> None:
@@ -253,27 +258,59 @@ def _require_calm(executor: redis.Redis, master_name: str, source: str) -> None:
         )
 
 
-def _await_promotion(
-    old: redis.Redis, new: redis.Redis, executor: redis.Redis, master_name: str
-) -> None:
-    """Return when the target is primary, or the source is none any more.
+def _require_alone(executor: redis.Redis, master_name: str, target: str) -> None:
+    """Make sure that the executor would promote nobody but the target.
+
+    A node that has just started may have become eligible since the plan was made; it may lack
+    what the target has.
+    """
+    for reply in ask(executor, "SENTINEL", "REPLICAS", master_name):
+        replica = _known_replica(flat(reply))
+        if replica.host != target and replica.priority != 0 and not replica.down:
+            raise RefusedError(f"{replica.host} has become eligible beside {target}")
+
+
+def _await_promotion(executor: redis.Redis, master_name: str, password: str) -> str:
+    """Return the host that Sentinel has chosen, once it is primary; the old one if it gave up.
+
+    It is the target unless another became eligible in the last moment: what counts is who it is,
+    since the source must follow it before its clients go on.
 
     Raises:
-        RefusedError: the failover was given up, or took too long.
+        RefusedError: it takes too long.
     """
+    promoted: str | None = None
 
     def is_over() -> bool:
-        if _is_primary(new) or not _is_primary(old):
+        nonlocal promoted
+        state = _state(executor, master_name)
+        if "failover_in_progress" not in state["flags"]:
+            # Over already, or given up: then the source is still the one that is named.
+            promoted = state["ip"]
             return True
-        if _is_failing_over(executor, master_name):
-            return False
-        # It may have ended well between the questions.
-        if _is_primary(new):
-            return True
-        raise RefusedError("Sentinel gave up the failover")
+        for reply in ask(executor, "SENTINEL", "REPLICAS", master_name):
+            replica = flat(reply)
+            if "promoted" in replica["flags"].split(","):
+                with connect(replica["ip"], REDIS_PORT, password) as new:
+                    if _is_primary(new):
+                        promoted = replica["ip"]
+                        return True
+        return False
 
-    if not _within(SWITCH_BUDGET_S, is_over):
+    if not _within(SWITCH_BUDGET_S, is_over) or promoted is None:
         raise RefusedError(f"nobody was promoted within {SWITCH_BUDGET_S} s")
+    return promoted
+
+
+def _again(call: Callable[[], T]) -> T:
+    """Call, and once more if the connection is cut.
+
+    Sentinel cuts all clients of a node that it makes a replica, this one among them.
+    """
+    try:
+        return call()
+    except redis.ConnectionError:
+        return call()
 
 
 def _state(executor: redis.Redis, master_name: str) -> dict[str, str]:
@@ -285,7 +322,7 @@ def _is_failing_over(executor: redis.Redis, master_name: str) -> bool:
 
 
 def _is_primary(client: redis.Redis) -> bool:
-    return ask(client, "ROLE")[0] == "master"
+    return _again(lambda: ask(client, "ROLE"))[0] == "master"
 
 
 def _offset(client: redis.Redis) -> int:

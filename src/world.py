@@ -238,6 +238,8 @@ class World:
     has_peer_relation: bool = True
     recorded_primary: str | None = None
     """``leader-host`` of the peer relation."""
+    recorded_units: tuple[str, ...] = ()
+    """The planned units as the peer relation has them, by which the leader wakes the others."""
     record_kept: bool = True
     """The record was there when this hook began, so it outlives a failure of the hook."""
     initialised: bool = False

@@ -1,0 +1,46 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Which events this unit has nothing to do for, decided before anything large is imported.
+
+Importing ops and redis-py is most of what a hook costs, and with N units each runs 2 (N - 1) hooks
+for its peers' comings alone. What these would tell a unit that is not the leader comes to it
+once, with the leader's record of the units in the peer relation.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+
+from constants import PEER_RELATION
+
+# A joined peer is at once a changed one; the others come with nothing to act on.
+_IDLE = frozenset({"install", "remove", f"{PEER_RELATION}-relation-joined"})
+_FOR_THE_LEADER = frozenset(
+    f"{PEER_RELATION}-relation-{kind}" for kind in ("created", "changed", "departed")
+)
+
+
+def ask_is_leader() -> bool:
+    """Ask Juju whether this unit leads; its answer holds for 30 s at least."""
+    answer = subprocess.run(["is-leader", "--format=json"], check=True, capture_output=True)
+    return bool(json.loads(answer.stdout))
+
+
+def is_idle(env: Mapping[str, str], is_leader: Callable[[], bool] = ask_is_leader) -> bool:
+    """Whether the charm may sleep through the event that it was woken for.
+
+    Args:
+        env: the environment of the hook, as Juju sets it.
+        is_leader: asked only for the events on which that depends.
+    """
+    hook = env.get("JUJU_DISPATCH_PATH", "").removeprefix("hooks/")
+    if hook in _IDLE:
+        return True
+    if hook not in _FOR_THE_LEADER:
+        return False
+    by_the_application = hook.endswith("-changed") and not env.get("JUJU_REMOTE_UNIT")
+    leaving = env.get("JUJU_DEPARTING_UNIT") == env.get("JUJU_UNIT_NAME")
+    return not by_the_application and not leaving and not is_leader()
