@@ -49,6 +49,7 @@ _SECRET_KEYS = {
 }
 """Field of Credentials → key in the secret. The first two are also keys of the databag of the
 revision before this one, which kept them in plain text."""
+_NO_STATE = {"serial": "1", "next": "{}", "previous": "{}"}
 _PASSWORD_LENGTH = 32
 _RESOLV_CONF = pathlib.Path("/etc/resolv.conf")
 
@@ -172,6 +173,9 @@ class Peers:
             content = self._model.get_secret(label=SECRET_LABEL).get_content(refresh=True)
         except ops.SecretNotFoundError:
             return None
+        # A secret from before passwords could change has no state; its marks were keyed with the
+        # operator's password, which stays the key of them.
+        content = {**_NO_STATE, "seal": content["operator-password"], **content}
         fields = {field: content[key] for field, key in _SECRET_KEYS.items()}
         return Credentials(
             **fields,

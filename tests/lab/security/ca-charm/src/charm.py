@@ -57,12 +57,12 @@ class SmallCa(ops.CharmBase):
         label = f"authority-{self.config['authority']}"
         try:
             content = self.model.get_secret(label=label).get_content()
-            return Certificate(raw=content["ca"]), PrivateKey(raw=content["key"])
+            return Certificate(raw=content["certificate"]), PrivateKey(raw=content["key"])
         except ops.SecretNotFoundError:
             key = PrivateKey.generate()
             attributes = CertificateRequestAttributes(common_name=label, is_ca=True)
             ca = Certificate.generate_self_signed_ca(attributes, key, timedelta(days=365))
-            self.app.add_secret({"ca": str(ca), "key": str(key)}, label=label)
+            self.app.add_secret({"certificate": str(ca), "key": str(key)}, label=label)
             return ca, key
 
 
