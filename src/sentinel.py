@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 _UNKNOWN = "No such master with that name"
 _POLL_S = 0.02
-_DEBUG_OPTIONS = ("info-period", "ping-period", "ask-period")
+_DEBUG_OPTIONS = ("info-period", "ping-period", "ask-period", "min-link-reconnect-period")
 """Options that Sentinel keeps for all it watches, under DEBUG; the others are of one primary."""
 
 
@@ -205,7 +205,12 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
         _require_calm(executor, master_name, source)
         ordered = False
         paused_at = time.monotonic()
-        ask(old, "CLIENT", "PAUSE", pause_ms, "WRITE")
+
+        def hold() -> None:
+            """Hold the writes; again and again until the switch, however slow the machine is."""
+            _again(lambda: ask(old, "CLIENT", "PAUSE", pause_ms, "WRITE"))
+
+        hold()
         try:
             if not _is_primary(old):
                 raise RefusedError(f"{source} is no longer primary")
@@ -213,9 +218,10 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
                 raise RefusedError(f"{target} does not catch up with {source}")
             _require_calm(executor, master_name, source)
             _require_alone(executor, master_name, target)
+            hold()
             ordered = True
             ask(executor, "SENTINEL", "FAILOVER", master_name)
-            chosen = _await_promotion(executor, master_name, password)
+            chosen = _await_promotion(executor, master_name, password, hold)
             if chosen == source:
                 raise RefusedError(f"Sentinel gave up the failover from {source}")
             # Before Sentinel has seen the promotion, since the pause must not outlast the time in
@@ -270,7 +276,9 @@ def _require_alone(executor: redis.Redis, master_name: str, target: str) -> None
             raise RefusedError(f"{replica.host} has become eligible beside {target}")
 
 
-def _await_promotion(executor: redis.Redis, master_name: str, password: str) -> str:
+def _await_promotion(
+    executor: redis.Redis, master_name: str, password: str, hold: Callable[[], None]
+) -> str:
     """Return the host that Sentinel has chosen, once it is primary; the old one if it gave up.
 
     It is the target unless another became eligible in the last moment: what counts is who it is,
@@ -283,6 +291,7 @@ def _await_promotion(executor: redis.Redis, master_name: str, password: str) -> 
 
     def is_over() -> bool:
         nonlocal promoted
+        hold()
         state = _state(executor, master_name)
         if "failover_in_progress" not in state["flags"]:
             # Over already, or given up: then the source is still the one that is named.
