@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping
 
 from lab.clients import checker
-from tests.lab.cluster import APP, PORTS, Cluster
+from tests.lab.cluster import APP, PORTS
+from tests.lab.security.secured import Secured
 
 
-def longest_gap_s(cluster: Cluster, since_s: float) -> float:
+def longest_gap_s(cluster: Secured, since_s: float) -> float:
     """Return the longest time without an acknowledged write since a moment, of any client."""
     until_s = time.monotonic()
     return max(
@@ -21,7 +22,7 @@ def longest_gap_s(cluster: Cluster, since_s: float) -> float:
     )
 
 
-def refused(cluster: Cluster) -> list[str]:
+def refused(cluster: Secured) -> list[str]:
     """Return what the nodes have refused, by their own logs."""
     found = []
     for unit in cluster.units():
@@ -32,20 +33,20 @@ def refused(cluster: Cluster) -> list[str]:
     return found
 
 
-def secret(cluster: Cluster) -> dict[str, str]:
+def secret(cluster: Secured) -> dict[str, str]:
     """Return the newest content of the application's passwords."""
     (found,) = [s for s in cluster.model.secrets(APP).values() if s["label"] == "credentials"]
     revisions = found["revisions"]
     return revisions[max(revisions, key=int)]
 
 
-def bags(cluster: Cluster) -> dict[str, dict[str, str]]:
+def bags(cluster: Secured) -> dict[str, dict[str, str]]:
     """Return the databags of the peer relation."""
     (found,) = [b for n, b in cluster.model.databags(APP).items() if n.startswith("redis-pe")]
     return found
 
 
-def speaks(cluster: Cluster, unit: str, kind: str) -> str:
+def speaks(cluster: Secured, unit: str, kind: str) -> str:
     """Return how a node answers who speaks plain text without a password."""
     done = cluster.model.exec(
         unit, kind, ["timeout", "2", "redis-cli", "-p", str(PORTS[kind]), "PING"]
@@ -53,7 +54,7 @@ def speaks(cluster: Cluster, unit: str, kind: str) -> str:
     return "plain" if "NOAUTH" in done.stdout + done.stderr else "tls"
 
 
-def tls_not(cluster: Cluster, wanted: str) -> list[str]:
+def tls_not(cluster: Secured, wanted: str) -> list[str]:
     """Return which units have not gone to TLS, or back, with all connections."""
     found = []
     for unit in cluster.units():
@@ -67,7 +68,7 @@ def tls_not(cluster: Cluster, wanted: str) -> list[str]:
     return found
 
 
-def not_renewed(cluster: Cluster, before: Mapping[str, str], authority: bool) -> list[str]:
+def not_renewed(cluster: Secured, before: Mapping[str, str], authority: bool) -> list[str]:
     """Return which nodes still serve a certificate, or trust an authority, of before.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from tests.lab.cluster import Cluster
+from tests.lab.security.secured import Secured
 
 ROUNDS = int(os.environ.get("SECURITY_ROUNDS", "1"))
 KILLED = {2, 5, 8}
@@ -23,7 +23,7 @@ def bar(strict_s: float, loose_s: float) -> float:
     return strict_s if ROUNDS > 1 else loose_s
 
 
-def disturb(cluster: Cluster, number: int) -> bool:
+def disturb(cluster: Secured, number: int) -> bool:
     """Kill the leader's pod in some rounds, and say whether; its failover has a gap of its own."""
     if number not in KILLED:
         return False

@@ -11,8 +11,9 @@ import sys
 
 import pytest
 
-from tests.lab.cluster import APP, Cluster
+from tests.lab.cluster import APP
 from tests.lab.security.checks import refused, secret
+from tests.lab.security.secured import Secured
 
 KEPT = {"seal", "serial", "next", "previous"}
 OPEN = {6379, 26379, 9121}
@@ -78,13 +79,13 @@ print(json.dumps(replies))
 """
 
 
-def values(cluster: Cluster) -> dict[str, str]:
+def values(cluster: Secured) -> dict[str, str]:
     """Return every secret value by its key; numbers and empty lists are none."""
     content = secret(cluster)
     return {key: value for key, value in content.items() if key not in KEPT - {"seal"}}
 
 
-def strangers_python(cluster: Cluster, program: str, given: object) -> object:
+def strangers_python(cluster: Secured, program: str, given: object) -> object:
     """Run a program on the model's network, as any other pod could, and return what it prints."""
     process = cluster.model.spawn(
         [sys.executable, "-c", program],
@@ -101,7 +102,7 @@ def holders(wanted: dict[str, str], texts: dict[str, str]) -> list[str]:
     return [f"{n} in {w}" for w, text in texts.items() for n, v in wanted.items() if v in text]
 
 
-def test_nothing_secret_lies_about(trio: Cluster):
+def test_nothing_secret_lies_about(trio: Secured):
     model, wanted = trio.model, values(trio)
     assert len(wanted) > 6
     checked = model.run(trio.leader(), "check-service")
@@ -132,7 +133,7 @@ def test_nothing_secret_lies_about(trio: Cluster):
     assert refused(trio) == []
 
 
-def test_the_search_finds_what_is_there(trio: Cluster):
+def test_the_search_finds_what_is_there(trio: Secured):
     unit = next(iter(trio.units()))
     given = json.dumps({"planted": "planted-value"})
     trio.model.exec(unit, "redis", ["sh", "-c", "echo planted-value >/tmp/p; chmod 644 /tmp/p"])
@@ -142,7 +143,7 @@ def test_the_search_finds_what_is_there(trio: Cluster):
 
 
 @pytest.mark.timeout(400)
-def test_no_port_lets_a_stranger_in(trio: Cluster):
+def test_no_port_lets_a_stranger_in(trio: Secured):
     addresses = [unit["address"] for unit in trio.units().values()]
     found = strangers_python(trio, SCAN, addresses)
     assert isinstance(found, dict)
@@ -175,7 +176,7 @@ def test_no_port_lets_a_stranger_in(trio: Cluster):
             trio.ask(unit, kind, "ACL LOG RESET")
 
 
-def test_the_exporter_gives_its_password_to_nobody(trio: Cluster):
+def test_the_exporter_gives_its_password_to_nobody(trio: Secured):
     """Whoever asks it to scrape another address must not get its login there."""
     program = r"""
 import json, socket, sys, threading, urllib.request

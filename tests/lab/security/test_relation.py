@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.lab.cluster import APP, Cluster
+from tests.lab.cluster import APP
 from tests.lab.security.checks import bags, longest_gap_s, not_renewed, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, bar, disturb
+from tests.lab.security.secured import Secured
 
 AUTHORITY = Path(__file__).parent / "ca-charm"
 UNITS = 3
@@ -24,9 +25,9 @@ STRICT_S = {"issue": 0.2, "authority": 1.0}
 
 
 @pytest.fixture(scope="module")
-def related(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def related(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Three units with TLS, whose certificates come from an authority in the model."""
-    cluster = Cluster("sec-relation", tmp_path_factory.mktemp("relation"))
+    cluster = Secured("sec-relation", tmp_path_factory.mktemp("relation"))
     cluster.form(UNITS)
     cluster.model.deploy(AUTHORITY, app="ca")
     cluster.model.integrate(f"{APP}:certificates", "ca:certificates")
@@ -40,18 +41,18 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.destroy()
 
 
-def authorities(cluster: Cluster) -> str:
+def authorities(cluster: Secured) -> str:
     """Return every authority that the units name."""
     records = [json.loads(bags(cluster)[unit]["tls"]) for unit in cluster.units()]
     return "".join(sorted({pem for record in records for pem in record["authorities"]}))
 
 
-def served(cluster: Cluster) -> dict[str, str]:
+def served(cluster: Secured) -> dict[str, str]:
     """Return the names of the certificates and authorities that each Redis serves."""
     return {u: json.loads(bags(cluster)[u]["tls"])["redis"] for u in cluster.units()}
 
 
-def test_each_unit_has_a_certificate_with_its_names(related: Cluster):
+def test_each_unit_has_a_certificate_with_its_names(related: Secured):
     for unit in related.units():
         name = served(related)[unit].split("/")[0]
         path = f"/etc/redis-k8s/tls/{name}/cert.pem"
@@ -70,7 +71,7 @@ def test_each_unit_has_a_certificate_with_its_names(related: Cluster):
 @pytest.mark.parametrize("number", range(ROUNDS))
 @pytest.mark.parametrize("change", ["issue", "authority"])
 def test_new_certificates_and_a_new_authority_break_nothing(
-    related: Cluster, change: str, number: int
+    related: Secured, change: str, number: int
 ):
     before, primary, old = served(related), related.primary(), authorities(related)
     started_s = time.monotonic()

@@ -14,9 +14,10 @@ import pytest
 
 from lab.clients.login import LoginLog
 from lab.clients.process import ClientProcess
-from tests.lab.cluster import APP, Cluster
+from tests.lab.cluster import APP
 from tests.lab.security.checks import bags, longest_gap_s, refused, secret
 from tests.lab.security.rounds import ROUNDS, bar, disturb
+from tests.lab.security.secured import Secured
 
 CLIENTS = 4
 USERS = {
@@ -30,12 +31,12 @@ USERS = {
 }
 
 
-def passwords(cluster: Cluster) -> dict[str, str]:
+def passwords(cluster: Secured) -> dict[str, str]:
     content = secret(cluster)
     return {user: content[key] for user, key in USERS.items()}
 
 
-def not_settled(cluster: Cluster, serial: int) -> list[str]:
+def not_settled(cluster: Secured, serial: int) -> list[str]:
     """Return what is still to happen before the state of that serial holds everywhere."""
     content = secret(cluster)
     if content["next"] != "{}" or content["previous"] != "{}":
@@ -49,7 +50,7 @@ def not_settled(cluster: Cluster, serial: int) -> list[str]:
 class Logins:
     """Clients that log in to every node all the time, with the passwords of the secret."""
 
-    def __init__(self, cluster: Cluster, folder: Path):
+    def __init__(self, cluster: Secured, folder: Path):
         self._cluster = cluster
         self._ended = threading.Event()
         units = len(cluster.units())
@@ -93,13 +94,13 @@ class Logins:
 
 
 @pytest.fixture
-def logins(trio: Cluster, tmp_path: Path) -> Iterator[Logins]:
+def logins(trio: Secured, tmp_path: Path) -> Iterator[Logins]:
     found = Logins(trio, tmp_path)
     yield found
     found.end()
 
 
-def rotate(cluster: Cluster, **params: str) -> int:
+def rotate(cluster: Secured, **params: str) -> int:
     """Start a rotation and return the serial at which it is over."""
     serial = int(secret(cluster)["serial"])
     result = cluster.model.run(cluster.leader(), "rotate-passwords", params)
@@ -107,7 +108,7 @@ def rotate(cluster: Cluster, **params: str) -> int:
     return serial + 3
 
 
-def accepts(cluster: Cluster, unit: str, kind: str, user: str, password: str) -> bool:
+def accepts(cluster: Secured, unit: str, kind: str, user: str, password: str) -> bool:
     port = {"redis": "6379", "sentinel": "26379"}[kind]
     text = f"AUTH {user} {password}\n"
     done = cluster.model.exec(unit, kind, ["redis-cli", "-p", port], stdin=text)
@@ -115,7 +116,7 @@ def accepts(cluster: Cluster, unit: str, kind: str, user: str, password: str) ->
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_all_passwords_change_and_nobody_is_refused(trio: Cluster, logins: Logins, number: int):
+def test_all_passwords_change_and_nobody_is_refused(trio: Secured, logins: Logins, number: int):
     before = passwords(trio)
     started_s = time.monotonic()
     serial = rotate(trio)
@@ -141,7 +142,7 @@ def test_all_passwords_change_and_nobody_is_refused(trio: Cluster, logins: Login
         trio.ask(unit, "sentinel", "ACL LOG RESET")
 
 
-def test_the_new_passwords_hold_after_a_failover_and_a_new_pod(trio: Cluster):
+def test_the_new_passwords_hold_after_a_failover_and_a_new_pod(trio: Secured):
     serial = rotate(trio)
     trio.until(lambda: not_settled(trio, serial))
     trio.follow_passwords()
@@ -150,7 +151,7 @@ def test_the_new_passwords_hold_after_a_failover_and_a_new_pod(trio: Cluster):
     assert refused(trio) == []
 
 
-def test_one_user_can_be_chosen(trio: Cluster):
+def test_one_user_can_be_chosen(trio: Secured):
     before = passwords(trio)
     serial = rotate(trio, user="replication")
     trio.until(lambda: not_settled(trio, serial))
@@ -158,7 +159,7 @@ def test_one_user_can_be_chosen(trio: Cluster):
     assert {user for user in USERS if before[user] != after[user]} == {"replication"}
 
 
-def test_a_leader_that_dies_in_the_middle_is_followed_by_another(trio: Cluster):
+def test_a_leader_that_dies_in_the_middle_is_followed_by_another(trio: Secured):
     before = passwords(trio)
     serial = rotate(trio)
     leader = trio.leader()
@@ -172,12 +173,12 @@ def test_a_leader_that_dies_in_the_middle_is_followed_by_another(trio: Cluster):
     assert refused(trio) == []
 
 
-def test_an_unknown_user_is_refused(trio: Cluster):
+def test_an_unknown_user_is_refused(trio: Secured):
     result = trio.model.run(trio.leader(), "rotate-passwords", {"user": "nobody"})
     assert (result.status, "no user nobody" in result.message) == ("failed", True)
 
 
-def test_the_operator_can_choose_and_choose_wrong(trio: Cluster):
+def test_the_operator_can_choose_and_choose_wrong(trio: Secured):
     leader = trio.leader()
     chosen = "chosen-by-the-operator"
     model = trio.model

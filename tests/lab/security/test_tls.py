@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster import APP, Cluster
+from tests.lab.cluster import APP
 from tests.lab.security.authority import Authority
 from tests.lab.security.checks import longest_gap_s, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, disturb
+from tests.lab.security.secured import Secured
 
 SWITCH_GAP_S = 3.0
 UNITS = 3
@@ -28,16 +29,16 @@ def authority() -> Authority:
 
 
 @pytest.fixture(scope="module")
-def filed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def filed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Three units with the certificate files, in plain text."""
     folder = tmp_path_factory.mktemp("files")
-    cluster = Cluster("sec-files", folder)
+    cluster = Secured("sec-files", folder)
     cluster.form(UNITS, resources=authority.issue("whatever").write(folder))
     yield cluster
     cluster.destroy()
 
 
-def switch(cluster: Cluster, on: bool, authority: Authority, number: int) -> tuple[float, bool]:
+def switch(cluster: Secured, on: bool, authority: Authority, number: int) -> tuple[float, bool]:
     """Turn TLS on or off.
 
     Returns:
@@ -56,7 +57,7 @@ def switch(cluster: Cluster, on: bool, authority: Authority, number: int) -> tup
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_tls_goes_on_and_off_under_load(filed: Cluster, authority: Authority, number: int):
+def test_tls_goes_on_and_off_under_load(filed: Secured, authority: Authority, number: int):
     if filed.access.ca:
         switch(filed, False, authority, -1)
     primary = filed.primary()
@@ -74,14 +75,14 @@ def test_tls_goes_on_and_off_under_load(filed: Cluster, authority: Authority, nu
         assert refused(filed) == []
 
 
-def test_a_new_pod_comes_back_with_tls(filed: Cluster):
+def test_a_new_pod_comes_back_with_tls(filed: Secured):
     filed.model.kill_pod(filed.primary())
     filed.settle(UNITS)
     assert refused(filed) == []
 
 
 def test_wrong_files_are_named_and_change_nothing(
-    filed: Cluster, authority: Authority, tmp_path: Path
+    filed: Secured, authority: Authority, tmp_path: Path
 ):
     right = authority.issue("whatever")
     other = authority.issue("another")
