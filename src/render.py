@@ -115,8 +115,16 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         File(c.CLUSTER_ENV, _cluster_env(world, variables)),
         File(c.REDIS_CONF, redis_conf),
         File(c.USERS_ACL, users),
-        # The key is what the exporter looks for: its address with the user in it.
-        File(c.EXPORTER_PASSWORD, json.dumps({address: credentials.exporter})),
+        # The key is what the exporter looks for: its address, by some releases with the user.
+        File(
+            c.EXPORTER_PASSWORD,
+            json.dumps(
+                {
+                    address: credentials.exporter,
+                    address.replace("//", f"//{c.EXPORTER_USER}@"): credentials.exporter,
+                }
+            ),
+        ),
         *_tls_files(world),
         _script(c.START_REDIS),
         _script(c.WATCH_SYNC),
@@ -298,10 +306,10 @@ def _redis_serves(world: World) -> list[tuple[str, str]]:
 
 def _exporter_address(world: World) -> str:
     if (tls.redis_serves(world) or tls.PLAIN) == tls.PLAIN:
-        return f"redis://{c.EXPORTER_USER}@127.0.0.1:{c.REDIS_PORT}"
+        return f"redis://127.0.0.1:{c.REDIS_PORT}"
     material = world.tls.material
     host = world.host if material and material.names_hosts else "127.0.0.1"
-    return f"rediss://{c.EXPORTER_USER}@{host}:{c.REDIS_PORT}"
+    return f"rediss://{host}:{c.REDIS_PORT}"
 
 
 def _tls_files(world: World) -> tuple[File, ...]:
