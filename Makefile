@@ -23,7 +23,7 @@ LAB := tests/lab lab/tests
 INTEGRATION := $(PYTEST) -p pytest_asyncio.plugin --asyncio-mode=auto -p pytest_operator.plugin \
 	--timeout=1800 tests/integration
 
-.PHONY: all setup demo bench test security lint format static unit functional lab integration collect lock
+.PHONY: all setup demo bench faults security test lint format static unit functional lab integration collect lock
 
 all: setup
 
@@ -35,6 +35,10 @@ demo: $(setup_done)
 
 bench: $(setup_done)
 	@$(BIN)/python -m lab.bench $(if $(CHARM),--charm $(CHARM))
+
+# ARGS takes options, see docs/how-to/run-the-faults.md.
+faults: $(setup_done)
+	@$(BIN)/python -m lab.faults $(ARGS)
 
 # The tests run in one pytest, so that the last line counts them all.
 test: lint static collect

@@ -28,6 +28,7 @@ from lab.programs import tools_dir
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 20.0
 STATUS_EVERY_S = 0.05
+PREDICATE_EVERY_S = 0.5
 LOG_TAIL = 30
 
 
@@ -264,7 +265,9 @@ class Model:
         version = -1
         while True:
             left = deadline - time.monotonic()
-            answer = self._ask("status", after=version, timeout_s=max(0.0, left))
+            # A predicate may also ask for what is no part of the status, so it is tried regularly.
+            wait_s = max(0.0, min(left, PREDICATE_EVERY_S))
+            answer = self._ask("status", after=version, timeout_s=wait_s)
             version, status = answer["version"], answer["status"]
             if predicate(status):
                 return status

@@ -94,8 +94,10 @@ class Network:
 
     def remove_pod(self, address: str, namespace: int) -> None:
         """Take the pod's link and its cuts away and let go of its namespace."""
-        self.unblock(address)
+        # The link first: a pod that was cut off may have answers waiting to be sent again, and
+        # what a dead primary says after its end is an acknowledgement that nobody stands for.
         self._ip(self._router, f"link del {_link(address)}")
+        self.unblock(address)
         os.close(namespace)
 
     def block(self, source: str | None, destination: str | None) -> None:

@@ -326,12 +326,12 @@ class RedisK8sCharm(ops.CharmBase):
             serials={self._hosts.of(u): s for u, s in shared.serials().items()},
             plain_passwords=shared.has_plain_passwords,
         )
-        if credentials is None:
-            return world
-        if world.is_leader:
-            world = self._look_at_chosen(world, shared)
-        world = self._look_at_tls(world, shared)
-        fingerprint = None if world.config.problem else render.fingerprint(world)
+        if credentials is not None:
+            if world.is_leader:
+                world = self._look_at_chosen(world, shared)
+            world = self._look_at_tls(world, shared)
+        settled = credentials is not None and not world.config.problem
+        fingerprint = render.fingerprint(world) if settled else None
         world = replace(
             world,
             redis_container=self._redis.view(fingerprint),
@@ -340,6 +340,8 @@ class RedisK8sCharm(ops.CharmBase):
             storage_attached=bool(self.model.storages[c.STORAGE]),
             volume_free_bytes=self._volume_free_bytes(),
         )
+        if credentials is None:
+            return world
         try:
             world = self._look_at_volume(world)
         except WorkloadError as e:

@@ -24,7 +24,7 @@ SENTINEL_PERIODS_MS = {
     "ask-period": "100",
     "min-link-reconnect-period": "1000",
 }
-"""How often a Sentinel asks nodes for INFO, pings them, asks its peers whether the primary is down,
+"""How often a Sentinel asks nodes for INFO, pings them, asks its peers if the primary is down,
 and gives up a silent connection to try the name anew. By default 10 s, 1 s, 1 s and 15 s: with
 these, what changes is seen in a second, and an election begins a second earlier. Sentinel does not
 keep them over a restart."""

@@ -123,7 +123,7 @@ def test_the_first_events_of_a_deploy(shared: Model):
 def test_hooks_are_recorded_with_their_costs(shared: Model):
     install = next(h for h in shared.hooks() if h.name == "install")
     assert install.rc == 0 and 0.02 < install.cpu_s < 5 and install.wall_s > 0.02
-    assert install.tools["juju-log"] >= 1
+    assert install.tools == {"config-get": 1}
 
 
 def test_the_environment_of_a_hook_and_of_an_action(shared: Model):
@@ -185,6 +185,18 @@ def test_ops_sees_the_model(shared: Model):
     }
     assert unit["version"] == "1.2"
     assert sh(shared, "probe/0", "opened-ports") == "80/tcp\n"
+
+
+def test_ops_handles_every_hook_of_a_new_pod(shared: Model):
+    on_hooks(shared, ops="")
+    seen = Recorder(shared)
+    shared.kill_pod("probe/2", graceful=True)
+    assert len(seen.settled("probe/2")) == 6
+    assert {h.rc for h in shared.hooks(seen.start)} == {0}
+    text = "\n".join(shared.log())
+    for event in ("stop", "upgrade_charm", "config_changed", "start", "one_pebble_ready"):
+        assert f"unit.probe/2.juju-log Emitting Juju event {event}." in text
+    on_hooks(shared)
 
 
 def test_ops_secrets_go_from_leader_to_follower(shared: Model):
@@ -589,6 +601,57 @@ def test_a_full_disk_refuses_writes_until_it_is_freed(model: Model):
     assert model.exec("probe/0", "one", write).returncode != 0
     model.free_disk("probe/0", "data")
     assert model.exec("probe/0", "one", write).returncode == 0
+
+
+def test_an_emptied_disk_is_a_new_volume(model: Model):
+    model.deploy(PROBE)
+    model.wait_idle(IDLE_S)
+    make = "mkdir -p /srv/data/a/b && touch /srv/data/a/b/c /srv/data/.hidden"
+    assert model.exec("probe/0", "one", ["sh", "-c", make]).returncode == 0
+    model.empty_disk("probe/0", "data")
+    assert model.exec("probe/0", "one", ["ls", "-A", "/srv/data"]).stdout.split() == ["lost+found"]
+
+
+def test_a_process_beside_a_unit_is_cut_off_with_it(model: Model):
+    model.deploy(PROBE, units=2)
+    model.wait_idle(IDLE_S)
+    units = model.status()["applications"]["probe"]["units"]
+    own, other = (units[f"probe/{n}"]["address"] for n in (0, 1))
+    ask = (
+        "import socket, sys; socket.create_connection((sys.argv[1], 38813), 1).close(); "
+        "print(socket.create_connection((sys.argv[1], 38813), 1).getsockname()[0])"
+    )
+
+    def reach(address: str) -> str:
+        process = model.spawn(
+            ["python3", "-c", ask, address],
+            beside="probe/0",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        return process.communicate()[0].strip()
+
+    assert reach(own) == own
+    assert reach(other) == own
+    model.cut("probe/0")
+    assert reach(own) == own
+    assert reach(other) == ""
+    model.heal("probe/0")
+    assert reach(other) == own
+
+
+def test_what_containers_print_outlives_their_pods(model: Model):
+    model.deploy(PROBE)
+    model.wait_idle(IDLE_S)
+    log = model.dir / "logs" / "probe-0" / "one.log"
+    first = log.read_bytes()
+    assert first
+    model.kill_pod("probe/0")
+    model.wait_idle(IDLE_S)
+    both = log.read_bytes()
+    assert both.startswith(first)
+    assert len(both) > len(first)
 
 
 def test_destroy_leaves_nothing_also_after_the_controller_was_killed(model: Model):

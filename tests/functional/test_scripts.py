@@ -1,0 +1,508 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""The scripts and configuration files of templates/, run by real Redis and Sentinel."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+import constants as c
+from tests.functional.conftest import NOBODY
+from tests.functional.real import CREDENTIALS, PATIENCE_S, Node, RealCluster, patiently
+
+NOTICE = f"notify {c.NOTICE_KEY}"
+Apart = Callable[..., RealCluster]
+
+
+def started_as(node: Node) -> str:
+    """Return what the latest guarded start has said so far."""
+    return node.log("redis").rsplit("guarded start: ", 1)[-1].splitlines()[0]
+
+
+def says(node: Node, text: str) -> None:
+    patiently(lambda: text in node.log("redis"), f"the guarded start says: {text}")
+
+
+def forget_log(node: Node) -> None:
+    (node.directory / "redis.log").unlink(missing_ok=True)
+
+
+def is_up(node: Node) -> bool:
+    return node.redis.view() is not None
+
+
+def answers(node: Node) -> bool:
+    try:
+        return is_up(node)
+    except Exception:
+        return False
+
+
+# Guarded start
+
+
+def test_the_first_primary_starts_empty_by_permit_and_the_permit_is_used_up(apart: Apart):
+    cluster = apart(3)
+    cluster.form()
+    first = cluster.nodes[cluster.hosts[0]]
+    assert cluster.primary == first.host
+    assert "primary, the first of this application" in first.log("redis")
+    assert not first.inside(c.BIRTH_PERMIT).exists()
+
+
+def test_without_a_permit_no_empty_node_becomes_primary(apart: Apart):
+    cluster = apart(1)
+    (node,) = cluster.nodes.values()
+    cluster.start_sentinels()
+    node.start_redis()
+    says(node, "waiting: this node is empty and must not be primary")
+    # A few turns later it still waits.
+    asked = node.directory / "charm/commands"
+    turns = len(asked.read_text().splitlines())
+    patiently(lambda: len(asked.read_text().splitlines()) > turns + 5, "it asks again and again")
+    assert not answers(node)
+    node.inside(c.BIRTH_PERMIT).touch()
+    patiently(lambda: node.redis.view().is_primary, "the permit is seen")
+
+
+def test_with_no_majority_it_waits_and_goes_on_when_there_is_one(apart: Apart):
+    cluster = apart(3)
+    first, second, _ = cluster.nodes.values()
+    first.write_sentinel_conf(first.host)
+    first.start_sentinel()
+    first.inside(c.BIRTH_PERMIT).touch()
+    second.start_redis()
+    says(second, "waiting: no majority of the Sentinels names a primary")
+    assert not answers(second)
+    cluster.start_sentinels()
+    says(second, f"replica of {first.host}")
+
+
+def test_it_reads_again_who_the_peers_are(apart: Apart):
+    cluster = apart(3)
+    first = next(iter(cluster.nodes.values()))
+    first.write_sentinel_conf(first.host, planned=(first.host,))
+    first.start_sentinel()
+    first.start_redis()
+    says(first, "waiting: no majority")
+    first.inside(c.BIRTH_PERMIT).touch()
+    # Without a majority the permit alone is enough, and the first unit must not wait for others.
+    patiently(lambda: first.redis.view().is_primary, "the permit is seen")
+    first.kill("redis")
+    forget_log(first)
+    first.start_redis()
+    says(first, "waiting: no majority")
+    assert not answers(first)
+    first.write_files(planned=(first.host,))
+    patiently(lambda: first.redis.view().is_primary, "the smaller application is seen")
+
+
+def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):
+    node = real.nodes[real.primary]
+    real.write(node.host, "kept")
+    node.kill("redis")
+    node.start_redis()
+    patiently(lambda: node.redis.view().is_primary, "it is primary again")
+    assert "named by a majority, with its data" in started_as(node)
+    assert "kept" in real.keys(node.host)
+    assert real.primary == node.host
+    # A restarted primary may be promoted again later.
+    assert node.redis.view(["replica-priority"]).settings == {"replica-priority": "100"}
+
+
+def test_a_named_but_empty_node_has_a_peer_promoted_and_follows_it(real: RealCluster):
+    node = real.nodes[real.primary]
+    real.write(node.host, "precious")
+    patiently(lambda: "precious" in real.keys(real.replicas[0]), "it is replicated")
+    node.kill("redis")
+    node.wipe()
+    forget_log(node)
+    node.start_redis()
+    patiently(lambda: not node.redis.view().is_primary, "it runs")
+    says(node, "was asked to fail over: OK")
+    assert "guarded start: primary" not in node.log("redis")
+    patiently(lambda: node.redis.view().link_up, "it is in sync")
+    assert "precious" in real.keys(node.host)
+    patiently(lambda: node.host not in real.named, "another is primary")
+    assert "precious" in real.keys(real.primary)
+
+
+def test_a_node_that_others_replaced_comes_back_as_a_replica_with_its_extra_data_gone(
+    real: RealCluster,
+):
+    node = real.nodes[real.primary]
+    node.kill("redis")
+    patiently(lambda: node.host not in real.named, "another is primary")
+    node.start_redis()
+    patiently(lambda: node.redis.view().link_up, "it is in sync")
+    assert started_as(node) == f"replica of {real.primary}"
+
+
+def test_while_a_failover_is_under_way_it_waits_for_its_end(real: RealCluster):
+    node, (target, other) = real.nodes[real.primary], real.replicas
+    real.redis(other).set({"replica-priority": "0"})
+    watcher = real.sentinel(other)
+
+    def only_the_target_is_eligible() -> bool:
+        known = {r.host: r.priority for r in watcher.view().replicas}
+        return known == {target: 100, other: 0}
+
+    patiently(only_the_target_is_eligible, "its Sentinel knows who is eligible")
+    # The failover cannot end while its target is frozen.
+    real.nodes[target].freeze("redis")
+    watcher.force_failover()
+    node.kill("redis")
+    forget_log(node)
+    node.start_redis()
+    says(node, "waiting: ")
+    assert not answers(node)
+    real.nodes[target].thaw()
+    patiently(lambda: not node.redis.view().is_primary, "it follows the new primary")
+    assert started_as(node) == f"replica of {target}"
+
+
+def test_a_primary_whose_absence_was_noticed_waits_until_no_failover_can_come(real: RealCluster):
+    node = real.nodes[real.primary]
+    for host in real.replicas:
+        real.redis(host).set({"replica-priority": "0"})
+
+    def nobody_is_eligible() -> bool:
+        views = [real.sentinel(h).view() for h in real.hosts]
+        return not any(r.priority for v in views for r in v.replicas)
+
+    patiently(nobody_is_eligible, "the Sentinels know that nobody is eligible")
+    node.kill("redis")
+    patiently(
+        lambda: all(real.sentinel(h).view().primary_down_ms for h in real.hosts), "it is noticed"
+    )
+    forget_log(node)
+    node.start_redis()
+    # It waits for the failover that comes, or for the end of the one that finds nobody.
+    says(node, "waiting: ")
+    assert not answers(node)
+    patiently(lambda: node.redis.view().is_primary, "with nobody to promote it goes on")
+
+
+# Beside a starting Redis
+
+
+def test_a_replica_is_eligible_only_after_it_was_in_sync(real: RealCluster):
+    node, primary = real.nodes[real.replicas[0]], real.nodes[real.primary]
+    primary.freeze("redis")
+    node.kill("redis")
+    node.start_redis()
+    patiently(lambda: is_up(node), "it runs")
+    # Not in sync with a primary that does not answer; the Sentinels have not replaced it yet.
+    view = node.redis.view()
+    assert (view.link_up, view.priority) == (False, 0)
+    primary.thaw()
+    patiently(lambda: node.redis.view().link_up, "it is in sync")
+    patiently(lambda: node.redis.view().priority == 100, "it is eligible")
+    patiently(lambda: NOTICE in node.notices, "the charm is told")
+
+
+def test_the_charm_is_told_when_a_primary_serves(real: RealCluster):
+    node = real.nodes[real.primary]
+    node.kill("redis")
+    node.start_redis()
+    patiently(lambda: NOTICE in node.notices, "the charm is told")
+
+
+def test_the_watch_ends_with_the_server_it_belongs_to(real: RealCluster):
+    node = real.nodes[real.replicas[0]]
+    # Process 2**22 + 1 cannot exist: it is above the kernel's limit.
+    assert node.run(c.WATCH_SYNC, str(2**22 + 1)) == 0
+    assert node.redis.view().priority == 100
+
+
+# Sentinel's scripts
+
+
+def switch(node: Node, old: str, new: str) -> int:
+    argv = (c.ON_SWITCH, "redis-k8s", "observer", "start", old, "6379", new, "6379")
+    return node.run(*argv)
+
+
+def test_the_old_primary_is_demoted_by_the_sentinel_beside_it(real: RealCluster):
+    old, target = real.nodes[real.primary], real.replicas[0]
+    real.redis(real.replicas[1]).set({"replica-priority": "0"})
+    real.sentinel(target).force_failover()
+    patiently(lambda: not old.redis.view().is_primary, "the old primary follows", within_s=8.0)
+    patiently(lambda: all(NOTICE in node.notices for node in real.nodes.values()), "all are told")
+
+
+def test_a_switch_lifts_the_pause_of_the_old_primary(real: RealCluster):
+    old, target = real.nodes[real.primary], real.replicas[0]
+    real.redis(real.replicas[1]).set({"replica-priority": "0"})
+    old.client().execute_command("CLIENT", "PAUSE", 30000, "WRITE")
+    real.sentinel(target).force_failover()
+    patiently(lambda: not old.redis.view().is_primary, "the old primary follows", within_s=8.0)
+
+    def is_answered() -> bool:
+        with pytest.raises(redis.ReadOnlyError):
+            old.client().set("k", "v")
+        return True
+
+    patiently(is_answered, "a write is refused instead of held")
+
+
+def test_a_switch_among_others_leaves_this_redis_alone(real: RealCluster):
+    node = real.nodes[real.primary]
+    assert switch(node, real.replicas[0], real.replicas[1]) == 0
+    assert node.redis.view().is_primary
+    assert NOTICE in node.notices
+
+
+def test_a_switch_that_is_no_longer_true_demotes_nobody(real: RealCluster):
+    node = real.nodes[real.primary]
+    # Its Sentinel still names this node: the news is old.
+    assert switch(node, node.host, real.replicas[0]) == 0
+    assert node.redis.view().is_primary
+
+
+def test_a_switch_with_a_dead_redis_is_no_failure(apart: Apart):
+    # Exit code 1 would make Sentinel repeat the call 30 s later.
+    (node,) = apart(1).nodes.values()
+    assert switch(node, node.host, NOBODY) == 0
+    assert node.notices == [NOTICE]
+
+
+@pytest.mark.parametrize(
+    ("event", "is_told"),
+    [
+        ("+sdown", True),
+        ("-sdown", True),
+        ("+odown", True),
+        ("+failover-end", True),
+        ("-failover-abort-no-good-slave", True),
+        ("+reboot", True),
+        ("+sentinel", False),
+        ("+vote-for-leader", False),
+    ],
+)
+def test_the_charm_hears_of_events_that_may_give_it_work(apart: Apart, event, is_told):
+    (node,) = apart(1).nodes.values()
+    assert node.run(c.ON_EVENT, event, f"master redis-k8s {NOBODY} 6379") == 0
+    assert node.notices == ([NOTICE] if is_told else [])
+
+
+def test_the_charm_is_told_of_a_crash_and_of_the_failover(real: RealCluster):
+    old = real.primary
+    witness = real.nodes[real.replicas[0]]
+    real.kill(old, "redis")
+    patiently(lambda: old not in real.named, "another is primary")
+    patiently(lambda: NOTICE in witness.notices, "the charm is told")
+
+
+# Exporter
+
+
+def test_the_exporter_gets_its_password_by_environment_only(real: RealCluster):
+    node = real.nodes[real.hosts[0]]
+    node.script("charm/exporter", '#!/bin/sh\necho "$@" >/charm/args\nenv >/charm/env\n')
+    settings = node.inside(c.CLUSTER_ENV)
+    settings.write_text(settings.read_text() + "EXPORTER=/charm/exporter\n")
+    script = node.inside(c.START_EXPORTER)
+    script.write_text((Node.templates() / "start-exporter").read_text())
+    script.chmod(0o755)
+    assert node.run(c.START_EXPORTER) == 0
+    arguments = (node.directory / "charm/args").read_text()
+    assert f":{c.EXPORTER_PORT}" in arguments
+    assert CREDENTIALS.exporter not in arguments
+    assert f"REDIS_PASSWORD={CREDENTIALS.exporter}" in (node.directory / "charm/env").read_text()
+
+
+# Configuration files
+
+
+def test_redis_can_rewrite_its_configuration_and_the_charms_file_stays(real: RealCluster):
+    node = real.nodes[real.replicas[0]]
+    before = node.inside(c.REDIS_CONF).read_text()
+    node.client().config_set("maxmemory-samples", 7)
+    node.client().config_rewrite()
+    assert "maxmemory-samples 7" in node.inside(c.LIVE_CONF).read_text()
+    assert node.inside(c.REDIS_CONF).read_text() == before
+
+
+def client(
+    host: str, port: int, user: str | None = None, password: str | None = None
+) -> redis.Redis:
+    retry = Retry(NoBackoff(), 0)
+    return redis.Redis(host, port, username=user, password=password, retry=retry)
+
+
+def test_nobody_gets_in_without_a_password(real: RealCluster):
+    for port in (c.REDIS_PORT, c.SENTINEL_PORT):
+        with pytest.raises(redis.AuthenticationError):
+            client(real.hosts[0], port).execute_command("PING")
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "command"),
+    [
+        (c.REPLICATION_USER, CREDENTIALS.replication, ["SET", "k", "v"]),
+        (c.REPLICATION_USER, CREDENTIALS.replication, ["CONFIG", "GET", "*"]),
+        (c.WATCHER_USER, CREDENTIALS.watcher, ["GET", "k"]),
+        (c.WATCHER_USER, CREDENTIALS.watcher, ["CONFIG", "GET", "*"]),
+        (c.EXPORTER_USER, CREDENTIALS.exporter, ["GET", "k"]),
+        (c.EXPORTER_USER, CREDENTIALS.exporter, ["CONFIG", "SET", "maxmemory", "1"]),
+    ],
+)
+def test_users_of_the_machinery_have_no_right_to_data_and_settings(
+    real: RealCluster, user, password, command
+):
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        client(real.primary, c.REDIS_PORT, user, password).execute_command(*command)
+
+
+def test_a_sentinel_may_not_command_another(real: RealCluster):
+    peer = client(real.hosts[0], c.SENTINEL_PORT, c.PEERS_USER, CREDENTIALS.peers)
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        peer.execute_command("SENTINEL", "RESET", "redis-k8s")
+
+
+def test_users_have_all_the_rights_that_a_failover_takes(real: RealCluster):
+    for node in real.nodes.values():
+        for port in (c.REDIS_PORT, c.SENTINEL_PORT):
+            node.client(port).execute_command("ACL LOG", "RESET")
+    real.kill(real.primary, "redis")
+    real.settle()
+    denied = [
+        (node.host, port, entry)
+        for node in real.nodes.values()
+        for port in (c.REDIS_PORT, c.SENTINEL_PORT)
+        for entry in node.client(port).execute_command("ACL LOG")
+    ]
+    assert denied == []
+
+
+def test_no_password_is_among_the_arguments_of_a_program(real: RealCluster):
+    node = real.nodes[real.primary]
+    node.kill("redis")
+    node.start_redis()
+    patiently(lambda: NOTICE in node.notices, "the watch has ended")
+    commands = (node.directory / "charm/commands").read_text()
+    assert f"-p {c.SENTINEL_PORT}" in commands
+    for password in dataclasses.astuple(CREDENTIALS):
+        assert password not in commands
+
+
+# Handover when a pod is stopped
+
+
+def stand_by(node: Node) -> subprocess.Popen[bytes]:
+    """Start the service that hands over when Pebble stops it, and wait until it would."""
+    process = node.spawn(c.HAND_OVER, log="hand-over")
+
+    def sleeps() -> bool:
+        # It starts to sleep after it has set its trap.
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return [Path(f"/proc/{child}/comm").read_text() for child in children] == ["sleep\n"]
+
+    patiently(sleeps, "it stands by")
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    """Stop a service as Pebble does, which is its whole process group; return its exit code."""
+    os.killpg(process.pid, signal.SIGTERM)
+    code = process.wait(timeout=PATIENCE_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return code
+
+
+def test_a_primary_whose_pod_is_stopped_hands_over_and_loses_nothing(real: RealCluster):
+    node = real.nodes[real.primary]
+    process = stand_by(node)
+    with real.writer() as writer:
+        assert end(process) == 0
+        assert not node.redis.view().is_primary, node.log("hand-over")
+        node.kill()
+        patiently(lambda: len({*real.named_by_others(node.host)}) == 1, "the others agree")
+        writer.go_on()
+        new = next(iter(real.named_by_others(node.host)))
+        assert writer.acknowledged <= real.keys(str(new))
+    assert new != node.host
+
+
+def test_a_replica_whose_pod_is_stopped_has_nothing_to_hand_over(real: RealCluster):
+    node = real.nodes[real.replicas[0]]
+    assert end(stand_by(node)) == 0
+    assert real.primary != node.host
+    assert node.log("hand-over") == ""
+
+
+def test_with_nobody_in_sync_the_primary_stays_and_serves_to_its_end(real: RealCluster):
+    node = real.nodes[real.primary]
+    for host in real.replicas:
+        real.kill(host, "redis")
+    node.redis.set({"min-replicas-to-write": "0"})
+    assert end(stand_by(node)) == 0
+    assert "still the primary" in node.log("hand-over")
+    real.write(node.host, "is-writable")
+
+
+def test_a_handover_by_the_charm_is_waited_for_and_not_disturbed(real: RealCluster):
+    node = real.nodes[real.primary]
+    process = stand_by(node)
+    with node.redis.claim():
+        os.killpg(process.pid, signal.SIGTERM)
+        node.redis.follow(real.replicas[0])
+        assert process.wait(timeout=PATIENCE_S) == 0
+    assert "was asked to fail over" not in node.log("hand-over")
+
+
+# Another turn, and names
+
+
+def test_a_wake_comes_soon_and_what_goes_on_for_long_less_often(apart: Apart):
+    (node,) = apart(1).nodes.values()
+    node.script("charm/shims/sleep", '#!/bin/sh\necho "$1" >>/charm/slept\n')
+    for _ in range(16):
+        assert node.run(c.WAKE) == 0
+    slept = node.directory / "charm/slept"
+    assert slept.read_text().split() == ["2"] * 15 + ["30"]
+    assert node.notices == [NOTICE] * 16
+    # A quiet minute starts anew.
+    count = node.inside(f"{c.CONFIG_DIR}/live/wakes")
+    count.write_text("1000 99\n")
+    assert node.run(c.WAKE) == 0
+    assert slept.read_text().split()[-1] == "2"
+
+
+def test_addresses_are_kept_while_the_dns_says_nothing_and_dropped_with_their_unit(apart: Apart):
+    cluster = apart(2)
+    node = next(iter(cluster.nodes.values()))
+    node.planned = (node.host, "peer.invalid")
+    node.write_files()
+    kept = "10.9.9.9 peer.invalid # redis-k8s"
+    before = "\n".join(
+        [
+            kept,
+            "10.9.9.8 left.invalid # redis-k8s",
+            f"10.9.9.7 {node.host} # redis-k8s",
+            "10.1.1.1 of-kubernetes",
+        ]
+    )
+    start = f"echo '{before}' >/etc/hosts; exec {c.KEEP_NAMES}"
+    process = node.spawn("sh", "-c", start, log="names")
+    hosts = Path(f"/proc/{process.pid}/root/etc/hosts")
+    try:
+        patiently(lambda: hosts.read_text().split("\n")[:-1] == ["10.1.1.1 of-kubernetes", kept],
+                  "the file is as it should be")  # fmt: skip
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

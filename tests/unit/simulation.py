@@ -1,0 +1,428 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""The plan at work: units, what Juju and Pebble keep for them, and the in-memory cluster.
+
+A turn is one hook: look, plan, take the steps. It can be cut after any step, in four ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import constants as c
+import plan
+import sentinel
+from errors import RedisClientError
+from plan import (
+    AskAgain,
+    ClaimHandover,
+    CreateCredentials,
+    Follow,
+    ForceFailover,
+    Forget,
+    Handover,
+    MarkInitialised,
+    PermitBirth,
+    PublishDataTime,
+    RecordPrimary,
+    RecordUnits,
+    RefreshSentinelUsers,
+    RenewSentinel,
+    Retire,
+    SetQuorum,
+    SetRedis,
+    SetSentinel,
+    StartService,
+    Step,
+    Watch,
+    WriteFiles,
+    WriteSentinelConf,
+)
+from tests.fakes import Cluster, FakeWriter
+from world import Config, ContainerView, Credentials, RedisView, SentinelView, World
+
+CREDENTIALS = Credentials(
+    admin="admin-pw",
+    sentinel_admin="sentinel-admin-pw",
+    operator="operator-pw",
+    replication="replication-pw",
+    watcher="watcher-pw",
+    peers="peers-pw",
+    exporter="exporter-pw",
+)
+ROUND_S = 1.0
+PATIENCE_ROUNDS = 120
+
+
+class Cut(enum.Enum):
+    """How a hook ends before its steps are all taken."""
+
+    FAILED = "the hook fails; Juju keeps nothing that it wrote and runs it again"
+    OUT_OF_TIME = "the hook ends in good order; the next event goes on"
+    OTHER_LEADER = "the hook fails and another unit leads from then on"
+    POD_KILLED = "the pod of the unit dies; a unit that leaves does not come back"
+
+
+class HookEndsError(Exception):
+    """Ends a turn in the middle."""
+
+
+@dataclass
+class Kept:
+    """What Juju keeps: in a hook it changes a copy, which counts when the hook succeeds."""
+
+    record: str | None = None
+    initialised: bool = False
+    secret: bool = False
+    units: tuple[str, ...] = ()
+    data_times: dict[str, float] = field(default_factory=dict)
+
+    def copy(self) -> Kept:
+        return replace(self, data_times=dict(self.data_times))
+
+
+@dataclass
+class Unit:
+    """One unit's pod."""
+
+    host: str
+    files_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By container: the planned hosts that its files were written for."""
+    sentinel_conf: str | None = None
+    """The primary that the first ``sentinel.conf`` on the volume names."""
+    watches: bool = False
+    """Its Sentinel is to run."""
+
+
+class Application:
+    """All units of one application."""
+
+    def __init__(self, monkeypatch: Any, size: int):
+        hosts = tuple(f"redis-k8s-{number}" for number in range(size))
+        self.cluster = Cluster(hosts, down_after_ms=5000).install(monkeypatch)
+        self.kept = Kept()
+        self.planned: list[str] = []
+        self.leaving: list[str] = []
+        self.units: dict[str, Unit] = {}
+        self.leader = hosts[0]
+        self.taken: list[Step] = []
+        self.problems: list[str] = []
+        self.cut_after: int | None = None
+        self.cut = Cut.FAILED
+        self.was_cut = False
+        self.writer: FakeWriter | None = None
+        self._claim = contextlib.ExitStack()
+        self._has_claim = False
+        self.grow(hosts)
+
+    # Juju's part
+
+    def grow(self, hosts: Iterable[str]) -> None:
+        for host in hosts:
+            self.planned.append(host)
+            self.units[host] = Unit(host)
+            self.cluster.add(host)
+        self.cluster.hosts = tuple(self.planned)
+
+    def begin_removal(self, *hosts: str) -> None:
+        """Have Juju say that units are to go; nothing happens to them yet."""
+        self.planned = [h for h in self.planned if h not in hosts]
+        self.leaving += hosts
+        self.cluster.hosts = tuple(self.planned)
+
+    def gone(self, host: str) -> None:
+        """Take a unit's pod and volume away."""
+        if host in self.units:
+            del self.units[host]
+            self.cluster.remove_stranger(host)
+        if host in self.leaving:
+            self.leaving.remove(host)
+        if host in self.planned:
+            self.planned.remove(host)
+            self.cluster.hosts = tuple(self.planned)
+        if host == self.leader and self.planned:
+            self.leader = self.planned[0]
+
+    def leave(self, host: str, tells: str) -> None:
+        """Run Juju's hooks of a removal: the unit's own, its peers', its end.
+
+        Args:
+            host: who leaves.
+            tells: when Juju tells the peers: ``early``, ``late`` or ``never``.
+        """
+        self._hook(host, departing=host)
+        if tells == "early":
+            self.tell_departure(host)
+        self._hook(host, departing=host)
+        self._hook(host, stopping=True)
+        self.gone(host)
+        if tells == "late":
+            self.tell_departure(host)
+
+    def tell_departure(self, host: str) -> None:
+        # The others sleep through it (``events``); the leader wakes them by its record.
+        if self.leader != host:
+            self._hook(self.leader, departing=host)
+
+    def _hook(self, host: str, **event: Any) -> None:
+        """Run a hook; one that fails is run again, unless the unit is not there any more."""
+        while host in self.units and not self.turn(host, **event):
+            self.cluster.advance(ROUND_S)
+
+    def kill_pod(self, host: str) -> None:
+        """End a pod; a new one comes with an empty file system and the old volume."""
+        if host in self.leaving:
+            self.gone(host)
+            return
+        self.cluster.kill(host)
+        unit = self.units[host]
+        unit.files_for, unit.watches = {}, False
+        self.cluster.redises[host].may_start_empty = False
+
+    # Time
+
+    def round(self) -> None:
+        """Give each unit a hook, as update-status or a notice does, and let a moment pass."""
+        for host in list(self.units):
+            if host in self.units:
+                self.turn(host)
+        self.cluster.advance(ROUND_S)
+
+    def settle(self) -> None:
+        """Go on until nobody has anything left to do."""
+        for _ in range(PATIENCE_ROUNDS):
+            self.round()
+            if not self.unfinished():
+                return
+        raise AssertionError(f"never settles: {self.unfinished()}; {self.problems[-3:]}")
+
+    def unfinished(self) -> list[str]:
+        """Return what is not yet as it should be in an application at rest."""
+        cluster, wrong = self.cluster, []
+        primaries = cluster.primaries
+        if primaries != [self.kept.record] or primaries[0] not in self.planned:
+            wrong.append(f"primaries are {primaries}, recorded is {self.kept.record}")
+        fence = "1" if len(self.planned) >= 3 else "0"
+        for host in self.planned:
+            world = self.look(host, is_leader=True)
+            steps = plan.next_steps(world)
+            if steps:
+                wrong.append(f"{host} has steps: {steps}")
+            redis, watcher = world.own_redis, world.own_sentinel
+            if redis is None or not (redis.is_primary or redis.link_up):
+                wrong.append(f"{host} does not serve: {redis}")
+            elif redis.settings["replica-priority"] != "100":
+                wrong.append(f"{host} is not eligible")
+            elif redis.settings["min-replicas-to-write"] != fence:
+                wrong.append(f"{host} has a wrong fence")
+            if watcher is None or not plan.sentinel_is_right(world, watcher, host):
+                wrong.append(f"{host} has a Sentinel that is not right: {watcher}")
+        return wrong
+
+    # Writes
+
+    def write(self) -> FakeWriter:
+        """Begin to write without pause."""
+        self.writer = FakeWriter(self.cluster)
+        self.cluster.hooks.append(self.writer.write)
+        self.writer.go_on()
+        return self.writer
+
+    # A turn
+
+    def turn(self, host: str, **event: Any) -> bool:
+        """Run one hook; say whether it succeeded.
+
+        Raises:
+            AssertionError: the plan wants a step that no code takes.
+        """
+        before = self.kept
+        self.kept = before.copy()
+        try:
+            with contextlib.ExitStack() as self._claim:
+                self._has_claim = False
+                self._reconcile(host, before, **event)
+        except HookEndsError:
+            if self.cut is not Cut.OUT_OF_TIME:
+                self.kept = before
+            if self.cut is Cut.OTHER_LEADER:
+                others = [h for h in self.planned if h != self.leader]
+                self.leader = others[0] if others else self.leader
+            if self.cut is Cut.POD_KILLED:
+                self.kill_pod(host)
+            return self.cut is Cut.OUT_OF_TIME
+        return True
+
+    def _reconcile(self, host: str, begun_with: Kept, **event: Any) -> None:
+        deadline = self.cluster.now + c.HOOK_BUDGET_S
+        previous: tuple[Step, ...] = ()
+        first: World | None = None
+        while self.cluster.now < deadline:
+            world = self.look(host, begun_with, **event)
+            first = first or world
+            if world.agreed_primary not in (None, first.agreed_primary):
+                event.pop("switch_to", None)
+                world = self.look(host, begun_with, **event)
+            steps = plan.next_steps(world)
+            todo = [s for s in steps if not isinstance(s, AskAgain)]
+            waits = world.is_leaving and world.agreed_primary == host
+            waits = waits or world.switch_to not in (None, world.agreed_primary)
+            stuck = bool(todo) and steps == previous
+            previous = steps
+            if (stuck or not todo) and not (len(steps) > len(todo) and waits):
+                return
+            for step in todo:
+                self._take_or_give_up(host, step, world)
+            self.cluster.advance(c.TURN_PAUSE_S)
+
+    def _take_or_give_up(self, host: str, step: Step, world: World) -> None:
+        try:
+            self.take(host, step, world)
+        except RedisClientError as e:
+            self.problems.append(f"{step}: {e}")
+        self.taken.append(step)
+        if self.cut_after == len(self.taken):
+            self.was_cut = True
+            raise HookEndsError
+
+    def look(
+        self,
+        host: str,
+        begun_with: Kept | None = None,
+        is_leader: bool | None = None,
+        **event: Any,
+    ) -> World:
+        """Return what a unit sees."""
+        if is_leader is not None:
+            self._has_claim = False
+        kept, unit = self.kept, self.units[host]
+        begun_with = begun_with or kept
+        node, watcher = self.cluster.redises[host], self.cluster.sentinels[host]
+        redis_runs = node.running or node.starting
+        world = World(
+            app=self.cluster.app,
+            host=host,
+            is_leader=host == self.leader if is_leader is None else is_leader,
+            planned=tuple(self.planned),
+            leaving=frozenset(self.leaving),
+            recorded_primary=kept.record,
+            record_kept=begun_with.record is not None,
+            recorded_units=kept.units,
+            initialised=kept.initialised,
+            credentials=CREDENTIALS if kept.secret else None,
+            credentials_kept=begun_with.secret,
+            config=Config(),
+            redis_container=self._container(unit, "redis", redis_runs),
+            sentinel_container=self._container(unit, "sentinel", watcher.running),
+            sentinel_conf_present=unit.sentinel_conf is not None,
+            own_data_time=float(len(node.keys)) if node.keys and not redis_runs else None,
+            data_times=kept.data_times,
+            has_claim=self._has_claim,
+            **event,
+        )
+        if not (redis_runs or watcher.running):
+            return world
+        return self._ask(world)
+
+    def _container(self, unit: Unit, name: str, runs: bool) -> ContainerView:
+        current = unit.files_for.get(name) == self._files_key()
+        services = frozenset({name}) if name in unit.files_for else frozenset()
+        return ContainerView(
+            ready=True,
+            current=current,
+            running=frozenset({name}) if runs else frozenset(),
+            services=services,
+        )
+
+    def _files_key(self) -> tuple[str, ...]:
+        return tuple(self.planned)
+
+    def _ask(self, world: World) -> World:
+        asked_all = plan.needs_full_look(world)
+        hosts = {world.host, world.recorded_primary} - {None}
+        if asked_all:
+            hosts = {*world.planned, *world.leaving}
+        self.cluster.asker = world.host
+        names = [*plan.redis_settings(world), "replica-priority"]
+        redises: dict[str, RedisView] = {}
+        sentinels: dict[str, SentinelView] = {}
+        for host in map(str, hosts):
+            try:
+                redises[host] = self.cluster.redis(host).view(names)
+            except RedisClientError:
+                pass
+            try:
+                sentinels[host] = self.cluster.sentinel(host).view()
+            except RedisClientError:
+                pass
+        return replace(world, redis=redises, sentinels=sentinels, asked_all=asked_all)
+
+    def take(self, host: str, step: Step, world: World) -> None:
+        """Take one step, through the adapters where they are the ones to take it."""
+        cluster, unit, kept = self.cluster, self.units[host], self.kept
+        cluster.asker = host
+        match step:
+            case CreateCredentials():
+                kept.secret = True
+            case RecordPrimary(primary):
+                kept.record = primary
+            case RecordUnits(hosts):
+                kept.units = hosts
+            case MarkInitialised():
+                kept.initialised = True
+            case PublishDataTime(time_s):
+                kept.data_times[host] = time_s
+            case WriteFiles(container):
+                unit.files_for[container] = self._files_key()
+                if container == "redis":
+                    cluster.redises[host].peers = tuple(self.planned)
+            case WriteSentinelConf(primary):
+                unit.sentinel_conf = primary
+            case RefreshSentinelUsers():
+                assert unit.sentinel_conf
+            case RenewSentinel(primary):
+                cluster.kill(host, "sentinel")
+                unit.sentinel_conf = primary
+                cluster.sentinels[host].primary = None
+                cluster.start_sentinel(host, primary, world.quorum)
+            case PermitBirth():
+                cluster.redises[host].may_start_empty = True
+            case StartService("sentinel", "sentinel"):
+                assert unit.sentinel_conf and "sentinel" in unit.files_for
+                cluster.start_sentinel(host, unit.sentinel_conf, world.quorum)
+            case StartService("redis", "redis"):
+                assert "redis" in unit.files_for
+                cluster.start_redis(host)
+            case SetRedis(target, name, value):
+                cluster.redis(target).set({name: value})
+            case Follow(target, primary):
+                cluster.redis(target).follow(primary)
+            case Watch(target, primary):
+                options = plan.sentinel_options(world)
+                cluster.sentinel(target).watch(primary, world.quorum, options, "watcher-pw")
+            case SetSentinel(target, name, value):
+                cluster.sentinel(target).set_option(name, value)
+            case SetQuorum(target, quorum):
+                cluster.sentinel(target).set_option("quorum", str(quorum))
+            case ClaimHandover(source):
+                self._claim.enter_context(cluster.redis(source).claim())
+                self._has_claim = True
+            case Handover(source, target):
+                pause_ms = plan.pause_ms(world)
+                sentinel.handover(source, target, cluster.app, cluster.password, pause_ms)
+            case ForceFailover(target):
+                cluster.sentinel(target).force_failover()
+            case Forget(target, replicas, others):
+                cluster.sentinel(target).forget(replicas, others, c.FORGET_BUDGET_S)
+            case Retire():
+                cluster.kill(host)
+                if world.planned:
+                    unit.sentinel_conf = None
+                    cluster.sentinels[host].primary = None
+            case _:
+                raise AssertionError(f"no code takes this step: {step}")

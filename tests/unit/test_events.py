@@ -1,0 +1,65 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Which events a unit may sleep through."""
+
+from __future__ import annotations
+
+import pytest
+
+import events
+
+UNIT = "redis-k8s/1"
+
+
+def env(hook: str, **more: str) -> dict[str, str]:
+    return {"JUJU_DISPATCH_PATH": f"hooks/{hook}", "JUJU_UNIT_NAME": UNIT, **more}
+
+
+def never() -> bool:
+    raise AssertionError("nothing depends on who leads")
+
+
+@pytest.mark.parametrize("hook", ["install", "remove", "redis-peers-relation-joined"])
+def test_some_events_bring_nothing_to_anybody(hook):
+    assert events.is_idle(env(hook), never)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "start",
+        "stop",
+        "config-changed",
+        "upgrade-charm",
+        "update-status",
+        "leader-elected",
+        "secret-changed",
+        "database-storage-attached",
+        "redis-pebble-ready",
+        "sentinel-pebble-custom-notice",
+    ],
+)
+def test_what_this_unit_has_to_act_on_is_never_slept_through(hook):
+    assert not events.is_idle(env(hook), never)
+
+
+def test_actions_are_never_slept_through():
+    action = {"JUJU_DISPATCH_PATH": "actions/check-service", "JUJU_UNIT_NAME": UNIT}
+    assert not events.is_idle(action, never)
+
+
+@pytest.mark.parametrize("kind", ["created", "changed", "departed"])
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_peers_comings_and_goings_are_the_leaders(kind, leads):
+    peer = {"JUJU_REMOTE_UNIT": "redis-k8s/2", "JUJU_DEPARTING_UNIT": "redis-k8s/2"}
+    assert events.is_idle(env(f"redis-peers-relation-{kind}", **peer), lambda: leads) is not leads
+
+
+def test_what_the_leader_records_wakes_all():
+    assert not events.is_idle(env("redis-peers-relation-changed"), never)
+
+
+def test_a_units_own_departure_wakes_it():
+    own = {"JUJU_REMOTE_UNIT": "redis-k8s/2", "JUJU_DEPARTING_UNIT": UNIT}
+    assert not events.is_idle(env("redis-peers-relation-departed", **own), never)

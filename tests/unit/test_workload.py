@@ -1,0 +1,133 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Pebble of one container: what the adapter sees, and that its failures have one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import MagicMock
+
+import ops
+import pytest
+from ops import pebble
+
+from errors import WorkloadError
+from workload import Workload
+from world import ContainerView, File
+
+FAILURES = [
+    pebble.ConnectionError("no socket"),
+    pebble.APIError({}, 500, "Internal Server Error", "no space left on device"),
+    pebble.TimeoutError("too slow"),
+    ops.ModelError("no such container"),
+    OSError("broken pipe"),
+]
+CALLS: dict[str, Callable[[Workload], Any]] = {
+    "exporter": lambda w: w.exporter(),
+    "write": lambda w: w.write([File("/etc/x", "text")]),
+    "add_layer": lambda w: w.add_layer({}),
+    "start": lambda w: w.start("redis"),
+    "stop": lambda w: w.stop("redis"),
+    "own_storage": lambda w: w.own_storage(),
+    "data_time": lambda w: w.data_time(),
+    "permit_birth": lambda w: w.permit_birth(),
+    "has_sentinel_conf": lambda w: w.has_sentinel_conf("mark"),
+    "write_sentinel_conf": lambda w: w.write_sentinel_conf(File("/x", "text"), "mark"),
+    "sentinel_conf": lambda w: w.sentinel_conf(),
+    "refresh_sentinel_conf": lambda w: w.refresh_sentinel_conf(File("/x", "text")),
+    "drop_sentinel_state": lambda w: w.drop_sentinel_state(),
+    "notify_later": lambda w: w.notify_later(),
+}
+
+
+class Broken:
+    """A container of which everything that is asked fails."""
+
+    name = "redis"
+
+    def __init__(self, error: Exception):
+        self._error = error
+
+    @property
+    def pebble(self) -> Broken:
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise self._error
+
+        return fail
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("name", CALLS)
+def test_every_failure_of_pebble_has_one_name(name, error):
+    with pytest.raises(WorkloadError, match="Pebble of redis"):
+        CALLS[name](Workload(Broken(error)))  # type: ignore[arg-type]
+
+
+def test_all_methods_are_in_the_test_above():
+    public = {name for name in vars(Workload) if not name.startswith("_")}
+    assert public - {"view"} == set(CALLS)
+
+
+@pytest.mark.parametrize("error", [FAILURES[0], FAILURES[1], FAILURES[4]])
+def test_a_pebble_that_does_not_answer_is_not_ready(error):
+    assert Workload(Broken(error)).view("print") == ContainerView()  # type: ignore[arg-type]
+
+
+def container(fingerprint: str, active: set[str]) -> MagicMock:
+    """Return a container with the services redis and wake."""
+    layer = {
+        "services": {
+            "redis": {"override": "replace", "command": "redis"},
+            "wake": {"override": "replace", "command": "wake", "summary": fingerprint},
+        }
+    }
+    fake = MagicMock()
+    fake.name = "redis"
+    fake.pebble.get_plan.return_value = pebble.Plan(layer)  # type: ignore[arg-type]
+    fake.pebble.get_services.return_value = [
+        pebble.ServiceInfo(
+            name,
+            startup="enabled",
+            current=pebble.ServiceStatus.ACTIVE if name in active else "inactive",
+        )
+        for name in ("redis", "wake")
+    ]
+    return fake
+
+
+def test_a_view_shows_what_runs_and_for_which_configuration():
+    view = Workload(container("print", {"redis"})).view("print")
+    assert view == ContainerView(
+        ready=True,
+        current=True,
+        running=frozenset({"redis"}),
+        services=frozenset({"redis", "wake"}),
+    )
+
+
+def test_files_of_another_configuration_are_not_current():
+    assert not Workload(container("old", set())).view("new").current
+
+
+def test_without_a_wish_whatever_is_there_is_current():
+    assert Workload(container("old", set())).view(None).current
+
+
+def test_the_first_exporter_that_is_there_is_taken():
+    fake = MagicMock()
+    fake.exists.side_effect = lambda path: path == "/usr/bin/redis_exporter"
+    assert Workload(fake).exporter() == "/usr/bin/redis_exporter"
+    fake.exists.side_effect = lambda path: False
+    assert Workload(fake).exporter() is None
+
+
+def test_a_notice_under_way_is_not_ordered_again():
+    fake = MagicMock()
+    fake.get_service.return_value.is_running.return_value = True
+    assert Workload(fake).notify_later() is False
+    fake.pebble.start_services.assert_not_called()
