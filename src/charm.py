@@ -273,9 +273,11 @@ class RedisK8sCharm(ops.CharmBase):
             before = steps
             if stuck:
                 reasons.append("what was ordered has not taken effect yet")
-            # A primary that leaves, or is moved by order, has no later turn to wait for.
-            leaves_as_primary = world.is_leaving and world.agreed_primary == world.host
-            waits = leaves_as_primary or (switch_to and (world.failing_over or not moved))
+            # A unit that leaves, or moves the primary by order, has no later turn to wait for.
+            own = world.own_sentinel
+            ends = stopping and own is not None and own.failing_over
+            leaves = world.is_leaving and (ends or world.agreed_primary == world.host)
+            waits = leaves or (switch_to and (world.failing_over or not moved))
             if (stuck or not todo) and not (reasons and waits):
                 break
             self._apply(todo, world)
@@ -643,9 +645,9 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.ClaimHandover(source):
                 self._claim.enter_context(redis_client.RedisNode(source, password).claim())
                 self._has_claim = True
-            case plan.Handover(source, target):
+            case plan.Handover(source, target, executor):
                 pause_ms = plan.pause_ms(world)
-                sentinel.handover(source, target, world.app, password, pause_ms)
+                sentinel.handover(source, target, executor, world.app, password, pause_ms)
             case plan.ForceFailover(host):
                 watcher(host).force_failover()
             case rotation.SetPasswords(kind, user, add, remove):

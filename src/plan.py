@@ -28,6 +28,9 @@ SENTINEL_PERIODS_MS = {
 and gives up a silent connection to try the name anew. By default 10 s, 1 s, 1 s and 15 s: with
 these, what changes is seen in a second, and an election begins a second earlier. Sentinel does not
 keep them over a restart."""
+PARALLEL_SYNCS = "9"
+"""All replicas turn to a new primary at once. One after the other, the Sentinel that fails over
+goes on recording the old primary for a second each, and some clients believe the record."""
 REVIVE_AFTER_MS = 60_000
 """How long the old primary's pod may take to come back before other data is made the truth."""
 
@@ -168,6 +171,8 @@ class Handover:
 
     source: str
     target: str
+    executor: str
+    """The host whose Sentinel fails over."""
 
 
 @dataclass(frozen=True)
@@ -454,7 +459,11 @@ def sentinel_options(world: World) -> dict[str, str]:
 
     An option that the operator got wrong is left out: what runs goes on with what it has.
     """
-    options = {"failover-timeout": "10000", "parallel-syncs": "1", **SENTINEL_PERIODS_MS}
+    options = {
+        "failover-timeout": "10000",
+        "parallel-syncs": PARALLEL_SYNCS,
+        **SENTINEL_PERIODS_MS,
+    }
     if not world.config.problem:
         options["down-after-milliseconds"] = str(world.config.down_after_ms)
     return options
@@ -471,7 +480,10 @@ def _leaving_steps(world: World) -> Iterator[Step]:
             if not world.stopping:
                 return
         yield from _unfence_steps(world)
-    if world.stopping and (
+    if world.stopping and world.own_sentinel is not None and world.own_sentinel.failing_over:
+        # Cut short, a failover leaves replicas that nobody turns to the new primary.
+        yield AskAgain("this unit's Sentinel still fails over")
+    elif world.stopping and (
         "redis" in world.redis_container.running or "sentinel" in world.sentinel_container.running
     ):
         yield Retire()
@@ -624,7 +636,11 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
     if target is None:
         yield AskAgain("no replica is in sync to take over")
         return
-    executor = world.sentinels[target]
+    # The Sentinel that fails over is the last to record the new primary, so if one is to leave
+    # it is the one.
+    leaves = source in world.leaving and source in world.sentinels
+    host = source if leaves else target
+    executor = world.sentinels[host]
     if not world.has_claim:
         if world.redis[source].handover_claims:
             yield AskAgain("another unit is handing over")
@@ -644,9 +660,9 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
     if world.has_claim and target in known and known == right:
         if min_replicas(world) == 0:
             yield SetRedis(target, "min-replicas-to-write", "0")
-        yield Handover(source, target)
+        yield Handover(source, target, host)
     else:
-        yield AskAgain("the Sentinel of the target has not seen yet who is eligible")
+        yield AskAgain("the Sentinel has not seen yet who is eligible")
 
 
 def _target(world: World, source: str) -> str | None:

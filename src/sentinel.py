@@ -176,17 +176,20 @@ def _within(budget_s: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
-def handover(source: str, target: str, master_name: str, password: str, pause_ms: int) -> None:
+def handover(
+    source: str, target: str, executor_host: str, master_name: str, password: str, pause_ms: int
+) -> None:
     """Move the primary role from a living node to its replica; no acknowledged write is lost.
 
-    Writes are held (``CLIENT PAUSE … WRITE``) until the target has all of them; then the target's
+    Writes are held (``CLIENT PAUSE … WRITE``) until the target has all of them; then a
     Sentinel fails over, and the old primary becomes a replica before its clients go on: by this
     function, or if that dies by Sentinel's script. A pause ends by itself, so that whoever dies
     in the middle leaves a primary that serves. The caller holds the claim (``RedisNode.claim``).
 
     Args:
         source: host of the primary.
-        target: host of the only replica that may be promoted; its Sentinel executes.
+        target: host of the only replica that may be promoted.
+        executor_host: host whose Sentinel fails over.
         master_name: the application's name.
         password: of the user ``operator``.
         pause_ms: how long the writes may stand if nobody lifts the pause; below the time in
@@ -199,7 +202,7 @@ def handover(source: str, target: str, master_name: str, password: str, pause_ms
     with (
         connect(source, REDIS_PORT, password) as old,
         connect(target, REDIS_PORT, password) as new,
-        connect(target, SENTINEL_PORT, password) as executor,
+        connect(executor_host, SENTINEL_PORT, password) as executor,
     ):
         _await_moment(executor, master_name, target)
         _require_calm(executor, master_name, source)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -363,7 +364,7 @@ class RealCluster:
         return [h for h in self.hosts if h != self.primary]
 
     def keys(self, host: str) -> set[str]:
-        return set(self.nodes[host].client().keys())
+        return {str(key) for key in self.nodes[host].client().keys()}
 
     def write(self, host: str, key: str) -> None:
         """Write a key; raises redis.RedisError when the node does not take it."""
@@ -483,7 +484,7 @@ class Writer:
     def _find(self) -> redis.Redis:
         for node in list(self._cluster.nodes.values()):
             with contextlib.suppress(redis.RedisError), node.client(c.SENTINEL_PORT) as asked:
-                answer = asked.execute_command(
+                answer: Any = asked.execute_command(
                     "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._cluster.app
                 )
                 return self._cluster.nodes[answer[0]].client()

@@ -28,7 +28,7 @@ def move(cluster: AnyCluster, target: str) -> None:
     """Hand over to a target as the plan does: it alone is eligible, and its Sentinel knows."""
     source = cluster.primary
     make_eligible(cluster, target)
-    handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+    handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
     cluster.eventually(lambda: cluster.named == {target}, "all Sentinels name the target")
 
 
@@ -201,7 +201,7 @@ def test_a_sentinel_shows_all_it_knows(cluster: AnyCluster):
     assert view.options == {
         "down-after-milliseconds": "2000",
         "failover-timeout": "10000",
-        "parallel-syncs": "1",
+        "parallel-syncs": "9",
         **SENTINEL_PERIODS_MS,
     }
 
@@ -404,7 +404,7 @@ def test_a_handover_that_fails_in_the_pause_lifts_it(
 
     monkeypatch.setattr(sentinel_module, "ask", fail)
     with pytest.raises(error, match="as the test wants it"):
-        handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
     assert failed.is_set()
     assert is_writable(cluster, source)
     assert cluster.redis(source).view().is_primary
@@ -415,7 +415,7 @@ def test_a_target_that_does_not_catch_up_leaves_all_as_it_was(cluster: AnyCluste
     make_eligible(cluster, target)
     monkeypatch.setattr(sentinel_module, "_offset", lambda client: id(client))
     with pytest.raises(RefusedError, match="does not catch up"):
-        handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
     assert is_writable(cluster, source)
     assert cluster.primary == source
 
@@ -424,7 +424,7 @@ def test_a_handover_with_nobody_eligible_leaves_all_as_it_was(cluster: AnyCluste
     source, target = cluster.primary, cluster.replicas[0]
     make_eligible(cluster, None)
     with pytest.raises(RefusedError, match="NOGOODSLAVE"):
-        handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
     assert is_writable(cluster, source)
     assert cluster.primary == source
 
@@ -432,13 +432,13 @@ def test_a_handover_with_nobody_eligible_leaves_all_as_it_was(cluster: AnyCluste
 def test_a_handover_from_a_node_that_is_not_primary_is_refused(cluster: AnyCluster):
     source, target = cluster.replicas
     with pytest.raises(RefusedError, match="no time to hand over"):
-        handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
     assert is_writable(cluster, cluster.primary)
 
 
 def test_a_handover_to_a_silent_target_never_holds_the_writes(cluster: AnyCluster):
     with pytest.raises(UnreachableError, match=NOBODY):
-        handover(cluster.primary, NOBODY, cluster.app, cluster.password, PAUSE_MS)
+        handover(cluster.primary, NOBODY, NOBODY, cluster.app, cluster.password, PAUSE_MS)
     assert is_writable(cluster, cluster.primary)
 
 
@@ -471,7 +471,7 @@ def test_after_a_failed_handover_another_works(cluster: AnyCluster):
     source, target = cluster.primary, cluster.replicas[0]
     make_eligible(cluster, None)
     with pytest.raises(RefusedError, match="NOGOODSLAVE"):
-        handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
     move(cluster, target)
 
 
@@ -482,7 +482,7 @@ def test_a_handover_during_a_failover_is_refused_and_does_not_disturb_it(cluster
     with cluster.writer() as writer:
         watcher.force_failover()
         with pytest.raises(RefusedError):
-            handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+            handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
         cluster.eventually(lambda: cluster.named == {target}, "the failover went on")
         writer.go_on()
 
@@ -495,7 +495,7 @@ def test_two_handovers_at_once_move_the_primary_once_and_lose_nothing(real: Real
     def attempt() -> None:
         try:
             with real.redis(source).claim():
-                handover(source, target, real.app, real.password, PAUSE_MS)
+                handover(source, target, target, real.app, real.password, PAUSE_MS)
         except RedisClientError as e:
             problems.append(e)
 
@@ -507,7 +507,7 @@ def test_two_handovers_at_once_move_the_primary_once_and_lose_nothing(real: Real
             each.join()
         if len(problems) == 2:
             # Both gave way; either may come again.
-            handover(source, target, real.app, real.password, PAUSE_MS)
+            handover(source, target, target, real.app, real.password, PAUSE_MS)
         real.eventually(lambda: real.named == {target}, "the target is primary")
         writer.go_on()
     assert all("being handed over" in str(p) or "no time" in str(p) for p in problems)
@@ -527,7 +527,7 @@ def test_who_dies_in_the_pause_leaves_a_primary_that_serves(cluster: AnyCluster,
 
     monkeypatch.setattr(sentinel_module, "ask", die)
     with pytest.raises(KeyboardInterrupt):
-        handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
 
     def is_writable_again() -> bool:
         try:
@@ -554,7 +554,7 @@ def test_who_dies_after_the_order_leaves_it_to_the_sentinels(cluster: AnyCluster
     monkeypatch.setattr(sentinel_module, "ask", die)
     with cluster.writer() as writer:
         with pytest.raises(KeyboardInterrupt):
-            handover(source, target, cluster.app, cluster.password, PAUSE_MS)
+            handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
         monkeypatch.setattr(sentinel_module, "ask", ask)
         cluster.eventually(lambda: cluster.named == {target}, "the Sentinels went on")
         cluster.eventually(

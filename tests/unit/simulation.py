@@ -412,9 +412,11 @@ class Application:
             case ClaimHandover(source):
                 self._claim.enter_context(cluster.redis(source).claim())
                 self._has_claim = True
-            case Handover(source, target):
+            case Handover(source, target, executor):
                 pause_ms = plan.pause_ms(world)
-                sentinel.handover(source, target, cluster.app, cluster.password, pause_ms)
+                sentinel.handover(
+                    source, target, executor, cluster.app, cluster.password, pause_ms
+                )
             case ForceFailover(target):
                 cluster.sentinel(target).force_failover()
             case Forget(target, replicas, others):

@@ -282,6 +282,7 @@ def staying(juju: Juju) -> list[int]:
 
 def settle(juju: Juju) -> None:
     """Give each unit a hook a second until all are active."""
+    shown = []
     for _ in range(40):
         shown = [juju.update_status(n).unit_status for n in staying(juju)]
         if all(each == ACTIVE for each in shown):

@@ -551,12 +551,26 @@ def test_a_primary_that_leaves_first_claims_the_handover_and_makes_one_eligible(
     assert not any(isinstance(s, Handover) for s in steps)
 
 
-def test_it_hands_over_when_the_targets_sentinel_has_seen_who_is_eligible():
+def test_it_hands_over_when_its_own_sentinel_has_seen_who_is_eligible():
     world = replace(leaving(at_rest(4, is_leader=False), H0), has_claim=True)
-    assert Handover(H0, H1) in deeds(eligible(world, H1))
-    half = with_sentinels(eligible(world, H1), h1=world.sentinels[H1])
-    assert Handover(H0, H1) not in deeds(half)
-    assert "the Sentinel of the target has not seen yet who is eligible" in reasons(half)
+    assert Handover(H0, H1, H0) in deeds(eligible(world, H1))
+    half = with_sentinels(eligible(world, H1), h0=world.sentinels[H0])
+    assert Handover(H0, H1, H0) not in deeds(half)
+    assert "the Sentinel has not seen yet who is eligible" in reasons(half)
+
+
+def test_without_a_sentinel_of_its_own_the_targets_fails_over():
+    world = replace(leaving(at_rest(4, is_leader=False), H0), has_claim=True)
+    world = with_sentinels(eligible(world, H1), h0=None)
+    assert Handover(H0, H1, H1) in deeds(world)
+
+
+def test_a_unit_does_not_retire_while_its_sentinel_fails_over():
+    world = replace(leaving(at_rest(4, is_leader=False), H0), stopping=True)
+    world = with_redis(world, h0=replica(H1), h1=primary())
+    busy = replace(world.sentinels[H0], failing_over=True)
+    assert Retire() not in deeds(with_sentinels(world, h0=busy))
+    assert Retire() in deeds(world)
 
 
 def test_it_does_not_hand_over_without_the_claim():
@@ -582,10 +596,10 @@ def test_a_replica_that_is_down_does_not_hold_up_the_handover():
     world = with_redis(eligible(world, H1), h3=None)
     known = [
         replace(r, priority=100, down=True) if r.host == H3 else r
-        for r in world.sentinels[H1].replicas
+        for r in world.sentinels[H0].replicas
     ]
-    own = replace(world.sentinels[H1], replicas=tuple(known))
-    assert Handover(H0, H1) in deeds(with_sentinels(world, h1=own))
+    own = replace(world.sentinels[H0], replicas=tuple(known))
+    assert Handover(H0, H1, H0) in deeds(with_sentinels(world, h0=own))
 
 
 def test_a_replica_that_the_look_could_not_read_is_told_all_the_same():
@@ -630,14 +644,14 @@ def test_a_handover_waits_for_a_failover_to_end():
 
 def test_the_target_is_never_among_those_that_leave():
     world = replace(leaving(at_rest(5, is_leader=False), H0, H1, H2), has_claim=True)
-    assert Handover(H0, H3) in deeds(eligible(world, H3))
+    assert Handover(H0, H3, H0) in deeds(eligible(world, H3))
 
 
 def test_in_a_small_application_the_target_loses_its_fence_before_it_takes_over():
     world = replace(leaving(at_rest(3, is_leader=False), H0), has_claim=True)
     steps = deeds(eligible(world, H1))
     fence = SetRedis(H1, "min-replicas-to-write", "0")
-    assert steps.index(fence) < steps.index(Handover(H0, H1))
+    assert steps.index(fence) < steps.index(Handover(H0, H1, H0))
 
 
 def test_a_replica_that_leaves_lowers_the_fence_of_a_primary_that_would_be_left_alone():
@@ -691,7 +705,7 @@ def test_told_of_its_departure_the_leader_hands_over():
     world = replace(leaving(at_rest(4, host=H1), H0), departing=H0)
     assert ClaimHandover(H0) in deeds(world)
     ready = eligible(replace(world, has_claim=True), H1)
-    assert Handover(H0, H1) in deeds(ready)
+    assert Handover(H0, H1, H0) in deeds(ready)
 
 
 def gone(world: World, *hosts: str) -> World:
@@ -844,12 +858,12 @@ def test_without_a_majority_nothing_is_forgotten_while_a_unit_that_stays_is_sile
 def test_a_switchover_makes_the_unit_primary_that_was_asked_for():
     world = replace(at_rest(), switch_to=H2)
     assert SetRedis(H1, "replica-priority", "0") in deeds(world)
-    assert Handover(H0, H2) in deeds(eligible(replace(world, has_claim=True), H2))
+    assert Handover(H0, H2, H2) in deeds(eligible(replace(world, has_claim=True), H2))
 
 
 def test_a_switchover_to_whichever_takes_the_first_that_is_fit():
     world = replace(at_rest(), switch_to=plan.ANY, has_claim=True)
-    assert Handover(H0, H1) in deeds(eligible(world, H1))
+    assert Handover(H0, H1, H1) in deeds(eligible(world, H1))
 
 
 def test_a_switchover_to_a_unit_that_is_not_in_sync_waits():

@@ -1,0 +1,91 @@
+"""The short form of ``make faults``: a handful of cells, one run each, and nothing may be lost."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import trial
+from lab.faults import FAULTS
+from lab.trial import Bench, Scene, Trial
+
+ROOT = Path(__file__).parents[2]
+MANY_TIMES_LONGER_S = 60.0
+"""Wall-clock says little on a busy machine; `make faults` measures it."""
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    bench = Bench("test-faults", ROOT)
+    try:
+        bench.deploy(3)
+        yield bench
+    finally:
+        bench.destroy()
+
+
+def run(bench: Bench, name: str, units: int, folder: Path) -> Trial:
+    fault = FAULTS[name]
+    bench.restore(units)
+    fault.prepare(bench)
+    return trial.run(
+        bench,
+        fault.act,
+        name=name,
+        number=1,
+        units_after=fault.after(units),
+        folder=folder / f"{name}-{units}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("switchover", 3),
+        ("delete-pod", 3),
+        ("kill-process", 3),
+        ("kill-pod", 3),
+        ("cut", 3),
+        ("remove-primary", 3),
+        ("all-pods", 2),
+        ("kill-pod", 2),
+    ],
+)
+def test_a_fault_loses_nothing_and_all_is_right_afterwards(
+    bench: Bench, name: str, units: int, tmp_path: Path
+):
+    found = run(bench, name, units, tmp_path)
+    # What is right is said in `trial.run`: every Sentinel, one primary, no unit in error, every
+    # unit active, no second primary, no read of what was never written.
+    assert found.wrong == [], f"{found.line()}; its logs: {found.kept}"
+    assert (found.lost, found.lost_hold) == (0, 0)
+    assert found.settled_s is not None
+    assert found.gap_s < MANY_TIMES_LONGER_S
+    assert found.reads > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_finds_what_is_lost_and_keeps_its_logs(bench: Bench, tmp_path: Path):
+    bench.restore(3)
+
+    def lose_a_write(scene: Scene) -> None:
+        unit = scene.the_primary()
+        password = bench.access.redis_password
+        said = bench.model.exec(
+            unit,
+            "redis",
+            ["redis-cli"],
+            stdin=f"AUTH {password}\nLREM control-follow 1 7\nLREM control-hold 1 8\n",
+        )
+        assert said.stdout.split() == ["OK", "1", "1"]
+
+    found = trial.run(
+        bench, lose_a_write, name="control", number=1, units_after=3, folder=tmp_path / "control"
+    )
+    assert (found.lost, found.lost_hold) == (1, 1)
+    assert len(found.wrong) == 2
+    kept = {path.name for path in Path(found.kept).iterdir()}
+    assert {"follow", "hold", "reader", "debug.log", "status.json", "trial.json"} <= kept
+    assert {f"redis-k8s-{n}-{name}.log" for n in range(3) for name in trial.CONTAINERS} <= kept
+    texts = "".join(path.read_text() for path in Path(found.kept).iterdir())
+    assert str(bench.access.redis_password) not in texts

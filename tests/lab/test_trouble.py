@@ -1,0 +1,165 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""What the world does to a unit: a status says so, no hook fails, and it ends by itself.
+
+Every test ends in the fixture: all right again by itself, nothing lost, no unit ever in error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.lab.cluster import APP, PORTS, Cluster
+
+SETTINGS = {"storage_mb": 64, "lease_s": 5.0}
+
+
+@contextmanager
+def update_status_comes(trio: Cluster) -> Iterator[None]:
+    """Let Juju run update-status; its period is minutes, and a test has seconds."""
+    yield
+    trio.settle(tick=True)
+
+
+def test_a_replica_that_no_peer_reaches(trio: Cluster):
+    unit = trio.replicas()[0]
+    others = [other for other in trio.units() if other != unit]
+    trio.model.cut(unit, others=others)
+    trio.until(lambda: trio.shows(unit, "waiting", "Waiting for majority"), tick=True)
+    assert trio.not_served() == []
+    with update_status_comes(trio):
+        trio.model.heal(unit)
+
+
+def test_a_primary_that_nobody_reaches(trio: Cluster):
+    old = trio.primary()
+    trio.model.elect(trio.replicas()[0])
+    trio.model.cut(old)
+    trio.until(lambda: [] if trio.recorded_primary() != old else ["the record is old"])
+    trio.until(trio.not_served)
+    trio.model.heal(old)
+
+
+def test_a_name_that_does_not_resolve_yet(trio: Cluster):
+    unit = trio.replicas()[0]
+    trio.model.settings({"dns_appear_s": 8.0})
+    try:
+        trio.model.kill_pod(unit)
+        trio.until(lambda: trio.shows(unit, "waiting", "Waiting for"))
+    finally:
+        trio.model.settings({"dns_appear_s": 0.0})
+    assert trio.not_served() == []
+
+
+def test_a_name_that_is_gone(trio: Cluster):
+    unit = trio.replicas()[0]
+    trio.model.elect(trio.primary())
+    trio.model.kill_pod(unit, hold_s=10)
+    trio.tick(trio.leader())
+    assert trio.not_served() == []
+
+
+def test_a_name_server_that_does_not_answer_stops_no_failover(trio: Cluster):
+    old = trio.primary()
+    trio.model.elect(trio.replicas()[0])
+    trio.model.settings({"dns_mode": "silent"})
+    try:
+        for unit in trio.units():
+            trio.tick(unit)
+        assert trio.not_active(3) == []
+        assert trio.not_served() == []
+        trio.model.freeze(old, "redis", "redis-server")
+        trio.until(lambda: [] if trio.recorded_primary() != old else ["the record is old"])
+    finally:
+        trio.model.settings({"dns_mode": "ok"})
+    trio.model.thaw(old, "redis", "redis-server")
+
+
+@pytest.mark.parametrize("kind", PORTS)
+def test_a_wrong_password_for_the_charm_is_mended(trio: Cluster, kind: str):
+    unit = trio.replicas()[0]
+
+    def passwords() -> list[str]:
+        """The digests are the words that begin with #; the flags beside them may differ."""
+        lines = trio.ask(unit, kind, "ACL LIST")
+        return [word for line in lines for word in line.split() if word.startswith("#")]
+
+    before = passwords()
+    trio.ask(unit, kind, "ACL SETUSER operator resetpass >another-password")
+    assert passwords() != before
+    trio.tick(unit)
+    assert passwords() == before
+
+
+@pytest.mark.parametrize("kind", PORTS)
+def test_wrong_passwords_that_the_charm_cannot_mend(trio: Cluster, kind: str):
+    unit = trio.replicas()[0]
+    wrong = "another-password"
+    users = ("operator", "default")
+    trio.ask(unit, kind, *(f"ACL SETUSER {user} resetpass >{wrong}" for user in users))
+    words = f"{kind.capitalize()} refuses the charm: give users default and operator"
+    trio.until(lambda: trio.shows(unit, "blocked", words), tick=True)
+    assert trio.not_served() == []
+    with update_status_comes(trio):
+        right = trio.password(kind)
+        trio.ask(unit, kind, f"ACL SETUSER default resetpass >{right}", password=wrong)
+
+
+def test_a_replica_that_the_primary_refuses(trio: Cluster):
+    unit = trio.replicas()[0]
+    trio.ask(unit, "redis", "CONFIG SET masterauth another-password", "CLIENT KILL TYPE master")
+    trio.until(
+        lambda: trio.shows(unit, "waiting", "Waiting for the replica to be in sync"), tick=True
+    )
+    assert trio.not_served() == []
+    # A restart reads the file of the charm again.
+    trio.model.kill_process(unit, "redis", "redis-server")
+
+
+@pytest.mark.parametrize("role", ["primary", "replica"])
+def test_a_full_disk(trio: Cluster, role: str):
+    unit = trio.primary() if role == "primary" else trio.replicas()[0]
+    trio.model.fill_disk(unit, "database")
+    try:
+        trio.until(lambda: trio.shows(unit, "blocked", "make room"), tick=True)
+    finally:
+        trio.model.free_disk(unit, "database")
+    trio.settle(tick=True)
+
+
+def test_a_sentinel_that_answers_nothing(trio: Cluster):
+    unit = trio.replicas()[0]
+    trio.model.freeze(unit, "sentinel", "redis-server")
+    trio.until(lambda: trio.shows(unit, "waiting", "Waiting for Sentinel to answer"), tick=True)
+    assert trio.not_served() == []
+    with update_status_comes(trio):
+        trio.model.thaw(unit, "sentinel", "redis-server")
+
+
+def test_a_sentinel_that_answers_nothing_does_not_stop_the_others(trio: Cluster):
+    leader = trio.leader()
+    unit = next(unit for unit in trio.units() if unit != leader)
+    trio.model.freeze(unit, "sentinel", "redis-server")
+    try:
+        for other in trio.units():
+            if other != unit:
+                trio.ask(other, "sentinel", f"SENTINEL SET {APP} quorum 9")
+        trio.tick(leader)
+        quorums = {u: v.sentinel and v.sentinel.quorum for u, v in trio.views().items()}
+        assert quorums == {u: None if u == unit else 2 for u in trio.units()}
+    finally:
+        trio.model.thaw(unit, "sentinel", "redis-server")
+    trio.settle(tick=True)
+
+
+def test_a_redis_that_answers_nothing(trio: Cluster):
+    unit = trio.replicas()[0]
+    trio.model.freeze(unit, "redis", "redis-server")
+    trio.until(lambda: trio.shows(unit, "waiting", "Waiting for Redis..."), tick=True)
+    assert trio.not_served() == []
+    with update_status_comes(trio):
+        trio.model.thaw(unit, "redis", "redis-server")
