@@ -23,7 +23,7 @@ LAB := tests/lab lab/tests
 INTEGRATION := $(PYTEST) -p pytest_asyncio.plugin --asyncio-mode=auto -p pytest_operator.plugin \
 	--timeout=1800 tests/integration
 
-.PHONY: all setup demo bench faults test lint format static unit functional lab integration collect lock
+.PHONY: all setup demo bench faults security test lint format static unit functional lab integration collect lock
 
 all: setup
 
@@ -48,6 +48,10 @@ lint: $(setup_done)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+
+# Each change of passwords and certificates ten times, with the strict bars; nothing else may run.
+security: $(setup_done)
+	SECURITY_ROUNDS=10 $(PYTEST) tests/lab/security -s
 
 format: $(setup_done)
 	$(BIN)/ruff check --fix .

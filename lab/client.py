@@ -217,6 +217,28 @@ class Model:
         """End the relation of two applications."""
         self._ask("remove_relation", first=first, second=second)
 
+    # Secrets of the user.
+
+    def add_secret(self, content: Mapping[str, str]) -> str:
+        """Keep a secret and return its id, as an option takes it; nobody may read it yet."""
+        return self._ask("add_secret", content=dict(content))
+
+    def update_secret(self, secret: str, content: Mapping[str, str]) -> None:
+        """Give a secret a new revision."""
+        self._ask("change_secret", secret=secret, content=dict(content), app="", granted=False)
+
+    def grant_secret(self, secret: str, app: str) -> None:
+        """Let an application read a secret."""
+        self._ask("change_secret", secret=secret, content=None, app=app, granted=True)
+
+    def revoke_secret(self, secret: str, app: str) -> None:
+        """Take the right to read a secret from an application."""
+        self._ask("change_secret", secret=secret, content=None, app=app, granted=False)
+
+    def remove_secret(self, secret: str) -> None:
+        """Delete a secret."""
+        self._ask("remove_secret", secret=secret)
+
     # Looking.
 
     def status(self) -> dict[str, Any]:

@@ -285,6 +285,20 @@ class Controller:
         """Return all secrets of an application and its units, with their content."""
         return self.model.secrets_of(app)
 
+    def op_add_secret(self, content: dict[str, str]) -> str:
+        """Keep a secret of the user."""
+        return f"secret:{self.model.add_user_secret(content)}"
+
+    def op_change_secret(
+        self, secret: str, content: dict[str, str] | None, app: str, granted: bool
+    ) -> None:
+        """Change the content or the grants of a secret of the user."""
+        self.model.change_user_secret(secret, content, app, granted)
+
+    def op_remove_secret(self, secret: str) -> None:
+        """Delete a secret of the user."""
+        self.model.remove_user_secret(secret)
+
     def op_exec(
         self, unit: str, container: str, argv: list[str], stdin: str | None, timeout_s: float
     ) -> dict[str, Any]:

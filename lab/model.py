@@ -278,6 +278,12 @@ class Relation:
         return next((name for name in self.ends if name != app), app)
 
 
+USER = "user"
+"""The owner of the secrets that ``juju add-secret`` makes."""
+NO_RELATION = -1
+"""In place of a relation's id: what the user granted."""
+
+
 @dataclass
 class Secret:
     """A secret with its revisions; ``owner`` is an application's or a unit's name.
@@ -831,6 +837,33 @@ class Model:
         """Return an id in the form of Juju's: twenty characters of base 32."""
         alphabet = "0123456789abcdefghijklmnopqrstuv"
         return "".join(secrets.choice(alphabet) for _ in range(20))
+
+    def add_user_secret(self, content: Mapping[str, str]) -> str:
+        """Keep a secret of the model's user, granted to nobody yet; return its id."""
+        with self.lock:
+            secret = Secret(self.new_secret_id(), USER, {1: dict(content)})
+            self.secrets[secret.id] = secret
+            self.touch()
+            return secret.id
+
+    def change_user_secret(
+        self, text: str, content: Mapping[str, str] | None, app: str, granted: bool
+    ) -> None:
+        """Give a secret of the user another content, or grant it to an application, or not."""
+        with self.lock:
+            secret = self.secret(text)
+            if content is not None and content != secret.revisions[secret.latest]:
+                secret.revisions[secret.latest + 1] = dict(content)
+            if app:
+                names = secret.grants.setdefault(NO_RELATION, set())
+                (names.add if granted else names.discard)(app)
+            self.touch()
+
+    def remove_user_secret(self, text: str) -> None:
+        """Delete a secret of the user."""
+        with self.lock:
+            del self.secrets[self.secret(text).id]
+            self.touch()
 
     def may_read(self, secret: Secret, unit: Unit) -> bool:
         """Return whether a secret is the unit's or its application's, or granted to either."""

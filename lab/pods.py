@@ -187,6 +187,8 @@ class Pod:
             if self._prepared:
                 return
             self._prepared = True
+            # There for a charm without workload containers too.
+            (self._data / "containers").mkdir(parents=True)
             for name in self._specs:
                 (self._data / "containers" / name / "pebble").mkdir(parents=True)
             if self.spec.log_dir is not None:

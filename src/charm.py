@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,27 @@ import constants as c
 import peers
 import plan
 import render
+import rotation
 import status
+import tls
 import workload
-from errors import AdapterError, RedisClientError, RefusedError, WorkloadError
-from world import Config, ContainerView, RedisView, SentinelView, World
+from errors import AdapterError, RedisClientError, RefusedError, SecretError, WorkloadError
+from world import (
+    Config,
+    ContainerView,
+    Credentials,
+    Logins,
+    Material,
+    RedisView,
+    SentinelView,
+    TlsRecord,
+    TlsView,
+    World,
+)
 
 if TYPE_CHECKING:
+    from charmlibs.interfaces.tls_certificates import TLSCertificatesRequiresV4
+
     import sentinel
 
 logger = logging.getLogger(__name__)
@@ -55,8 +70,15 @@ class RedisK8sCharm(ops.CharmBase):
         self._begun_with: tuple[bool, bool] | None = None
         self._fates: tuple[list[str], list[str]] | None = None
         self._handover_problem: str | None = None
+        self._credentials: Credentials | None = None
+        self._secret_changed = False
+        self._tls_waits: bool | None = None
+        self._material: Material | str | None = None
+        self._chosen: Mapping[str, str] | str | None = None
         self._claim = contextlib.ExitStack()
         self._has_claim = False
+
+        self._certificates = self._relate_certificates()
 
         on = self.on
         for event in (
@@ -73,22 +95,45 @@ class RedisK8sCharm(ops.CharmBase):
             on[c.REDIS].pebble_custom_notice,
             on[c.SENTINEL].pebble_custom_notice,
             on[c.PEER_RELATION].relation_created,
+            on[c.CERTIFICATES_RELATION].relation_changed,
+            on[c.CERTIFICATES_RELATION].relation_broken,
             on[c.PEER_RELATION].relation_changed,
         ):
             framework.observe(event, self._on_event)
         framework.observe(on[c.PEER_RELATION].relation_departed, self._on_peers_departed)
+        framework.observe(on.secret_remove, self._on_secret_remove)
         framework.observe(on.stop, self._on_stop)
         framework.observe(on.check_service_action, self._on_check_service)
         framework.observe(on.get_initial_admin_password_action, self._on_get_admin_password)
         framework.observe(on.get_sentinel_password_action, self._on_get_sentinel_password)
         framework.observe(on.switchover_action, self._on_switchover)
+        framework.observe(on.rotate_passwords_action, self._on_rotate_passwords)
         framework.observe(on.collect_unit_status, self._on_collect_unit_status)
         framework.observe(on.collect_app_status, self._on_collect_app_status)
+
+    def _relate_certificates(self) -> TLSCertificatesRequiresV4 | None:
+        """Return the library's side of the relation certificates; None without the relation."""
+        if self.model.get_relation(c.CERTIFICATES_RELATION) is None:
+            return None
+        import certificates
+
+        extra = [each.strip() for each in str(self.config["certificate-extra-sans"]).split(",")]
+        namespace = self._host.split(".", 1)[1]
+        service = f"{self.app.name}.{namespace.split('.', 1)[1]}"
+        names = (self._host, namespace, service, *(each for each in extra if each))
+        return certificates.requirer(
+            self, names, [self.on.config_changed, self.on.upgrade_charm, self.on.update_status]
+        )
 
     # Events
 
     def _on_event(self, _: ops.EventBase) -> None:
         self._reconcile()
+
+    def _on_secret_remove(self, event: ops.SecretRemoveEvent) -> None:
+        # Nobody reads this revision any more, so passwords that have gone leave Juju too.
+        if event.secret.label == peers.SECRET_LABEL:
+            event.remove_revision()
 
     def _on_peers_departed(self, event: ops.RelationDepartedEvent) -> None:
         unit = event.departing_unit
@@ -163,6 +208,31 @@ class RedisK8sCharm(ops.CharmBase):
             return
         event.set_results({"primary": self._hosts.unit(primary)})
 
+    def _on_rotate_passwords(self, event: ops.ActionEvent) -> None:
+        if not self.unit.is_leader():
+            event.fail("Run this action on the leader")
+            return
+        world = self._look()
+        user = event.params.get("user", "")
+        if user and user not in rotation.FIELDS:
+            event.fail(f"There is no user {user}; there are {', '.join(rotation.FIELDS)}")
+            return
+        fields = world.wanted_passwords
+        chosen = {name for name, field in rotation.FIELDS.items() if field in fields}
+        if user in chosen:
+            event.fail(
+                f"The password of {user} is chosen by the option system-users; change it there"
+            )
+            return
+        if world.credentials is None or not rotation.is_settled(world):
+            event.fail("The passwords of some unit are being changed; try again in a moment")
+            return
+        users = [user] if user else [name for name in rotation.FIELDS if name not in chosen]
+        new = {rotation.FIELDS[name]: peers.new_password() for name in users}
+        self._take(rotation.begin(world.credentials, new), world)
+        self._ask_again("the passwords are being changed", world)
+        event.set_results({"users": ", ".join(users)})
+
     def _pending(self, world: World) -> str | None:
         steps = plan.next_steps(world)
         return next((s.reason for s in steps if isinstance(s, plan.AskAgain)), None)
@@ -231,7 +301,11 @@ class RedisK8sCharm(ops.CharmBase):
         if self._fates is None:
             self._fates = peers.units_by_fate()
         staying, leaving = self._fates
-        credentials = shared.credentials()
+        if self._credentials is None:
+            # Once in a hook: what others write meanwhile is for the next one, and what this hook
+            # writes counts when it has succeeded.
+            self._credentials = shared.credentials()
+        credentials = self._credentials
         if self._begun_with is None:
             self._begun_with = (shared.primary is not None, credentials is not None)
         world = replace(
@@ -250,7 +324,14 @@ class RedisK8sCharm(ops.CharmBase):
             credentials=credentials,
             credentials_kept=self._begun_with[1],
             config=self._config(),
+            secret_changed=self._secret_changed,
+            serials={self._hosts.of(u): s for u, s in shared.serials().items()},
+            plain_passwords=shared.has_plain_passwords,
         )
+        if credentials is not None:
+            if world.is_leader:
+                world = self._look_at_chosen(world, shared)
+            world = self._look_at_tls(world, shared)
         settled = credentials is not None and not world.config.problem
         fingerprint = render.fingerprint(world) if settled else None
         world = replace(
@@ -305,6 +386,7 @@ class RedisK8sCharm(ops.CharmBase):
         if not (world.redis_container.running or world.sentinel_container.running):
             # Nothing runs here yet; what the others say would change nothing.
             return world
+        self._speak(world)
         # Imported here: redis-py is the largest import, and no hook before this point needs it.
         import redis_client
         import sentinel
@@ -326,7 +408,7 @@ class RedisK8sCharm(ops.CharmBase):
                 logger.debug("%s: %s", kind, answer)
             if isinstance(answer, RefusedError):
                 refusals[kind][host] = str(answer)
-        return replace(
+        world = replace(
             world,
             redis={h: a for (_, h), a in answers.items() if isinstance(a, RedisView)},
             sentinels={h: a for (_, h), a in answers.items() if isinstance(a, SentinelView)},
@@ -334,14 +416,128 @@ class RedisK8sCharm(ops.CharmBase):
             sentinel_refusals=refusals[c.SENTINEL],
             asked_all=plan.needs_full_look(world) or ask_all,
         )
+        if world.tls.active:
+            world = self._ask_for_tls(world)
+        return self._ask_for_logins(world) if rotation.is_behind(world) else world
+
+    def _speak(self, world: World) -> None:
+        """Speak to nodes as they do."""
+        import redis_client
+
+        material = world.tls.material
+        redis_client.speak(
+            redis_client.Transport(
+                mode=render.transport_mode(world) if world.tls.active else tls.PLAIN,
+                authorities=tls.bundle(world),
+                names_hosts=material is not None and material.names_hosts,
+            )
+        )
+
+    def _ask_for_tls(self, world: World) -> World:
+        """Add what the nodes of this unit serve."""
+        import transport
+
+        assert world.credentials
+        redis_serves = sentinel_serves = None
+        try:
+            if world.own_redis is not None:
+                redis_serves = transport.read(world.host, world.credentials.operator)
+            if world.own_sentinel is not None:
+                sentinel_serves = self._sentinel.sentinel_serves()
+        except AdapterError as e:
+            logger.info("%s", e)
+        view = replace(world.tls, redis=redis_serves, sentinel=sentinel_serves)
+        world = replace(world, tls=view)
+        # What the files are to say follows from what the nodes serve, so they are compared again.
+        fingerprint = None if world.config.problem else render.fingerprint(world)
+        return replace(
+            world,
+            redis_container=self._redis.view(fingerprint),
+            sentinel_container=self._sentinel.view(fingerprint),
+        )
+
+    def _ask_for_logins(self, world: World) -> World:
+        """Add the passwords that the nodes of this unit accept and use."""
+        import logins
+
+        assert world.credentials
+        password = world.credentials.operator
+        try:
+            if world.own_redis is not None:
+                found = logins.read(world.host, c.REDIS, password)
+                world = replace(world, redis_logins=found)
+            if world.own_sentinel is not None:
+                found = logins.read(world.host, c.SENTINEL, password)
+                # This one it tells nobody.
+                used = rotation.logins_in_conf(self._sentinel.sentinel_conf()).used
+                found = Logins(found.accepted, {**used, **found.used})
+                world = replace(world, sentinel_logins=found)
+        except AdapterError as e:
+            logger.info("%s", e)
+        return world
+
+    def _look_at_tls(self, world: World, shared: peers.Peers) -> World:
+        """Add the certificate to serve, and how far every unit is; nothing without TLS."""
+        records = {self._hosts.of(u): record for u, record in shared.tls_records().items()}
+        if not (world.config.tls or records):
+            return world
+        if self._tls_waits is None:
+            self._tls_waits = records.get(world.host, TlsRecord()).restart
+        view = TlsView(
+            wanted=world.config.tls,
+            active=True,
+            records=records,
+            turn=shared.turn,
+            waits=self._tls_waits,
+        )
+        if view.wanted:
+            if self._material is None:
+                self._material = self._find_material(records.get(world.host, TlsRecord()))
+            if isinstance(self._material, Material):
+                view = replace(view, material=self._material)
+            else:
+                view = replace(view, problem=self._material or None, awaited=not self._material)
+        return replace(world, tls=view)
+
+    def _find_material(self, known: TlsRecord) -> Material | str:
+        """Return this unit's certificate, or why there is none; empty: it has been asked for."""
+        import certificates
+
+        try:
+            if self._certificates is not None:
+                return certificates.issued(self._certificates, known)
+            return certificates.attached(self.model, known)
+        except certificates.WaitingForIssueError:
+            return ""
+        except certificates.NoMaterialError as e:
+            return str(e)
+
+    def _look_at_chosen(self, world: World, shared: peers.Peers) -> World:
+        """Add the passwords that the operator chose, or what is wrong with them."""
+        secret_id = str(self.config.get("system-users", ""))
+        if not secret_id:
+            return world
+        if self._chosen is None:
+            try:
+                self._chosen = shared.chosen_passwords(secret_id)
+            except SecretError as e:
+                self._chosen = str(e)
+        if isinstance(self._chosen, str):
+            return replace(world, system_users_problem=self._chosen)
+        problem = rotation.check_passwords(self._chosen)
+        if problem:
+            return replace(world, system_users_problem=problem)
+        chosen = {rotation.FIELDS[user]: text for user, text in self._chosen.items()}
+        return replace(world, wanted_passwords=chosen)
 
     def _config(self) -> Config:
         """Return the options, or what is wrong with them."""
         down_after_ms = int(self.config["down-after"])
         low, high = c.DOWN_AFTER_LIMITS_MS
+        with_tls = bool(self.config["enable-tls"])
         if not low <= down_after_ms <= high:
-            return Config(problem=f"Set down-after to a value from {low} to {high}")
-        return Config(down_after_ms=down_after_ms)
+            return Config(tls=with_tls, problem=f"Set down-after to a value from {low} to {high}")
+        return Config(down_after_ms=down_after_ms, tls=with_tls)
 
     def _apply(self, steps: Iterable[plan.Step], world: World) -> None:
         """Take the steps in order.
@@ -367,7 +563,20 @@ class RedisK8sCharm(ops.CharmBase):
         """
         match step:
             case plan.CreateCredentials():
-                peers.Peers(self.model).create_credentials()
+                self._credentials = peers.Peers(self.model).create_credentials()
+            case rotation.ChangeSecret(credentials):
+                peers.Peers(self.model).change_credentials(credentials)
+                self._secret_changed = True
+            case rotation.PublishSerial(serial):
+                peers.Peers(self.model).publish_serial(serial)
+            case rotation.DropPlainPasswords():
+                peers.Peers(self.model).drop_plain_passwords()
+            case tls.RestartSentinel():
+                self._sentinel.restart(c.SENTINEL)
+            case tls.PublishTls(record):
+                peers.Peers(self.model).publish_tls(record)
+            case tls.GiveTurn(host):
+                peers.Peers(self.model).give_turn(host)
             case plan.RecordPrimary(host):
                 peers.Peers(self.model).record_primary(host)
             case plan.RecordUnits(hosts):
@@ -380,7 +589,9 @@ class RedisK8sCharm(ops.CharmBase):
                 exporter = self._redis.exporter()
                 self._redis.own_storage()
                 self._redis.write(render.redis_files(world, exporter))
-                self._redis.add_layer(render.redis_layer(world, exporter))
+                layer = render.redis_layer(world, exporter)
+                self._redis.restart_if_changed(c.EXPORTER_SERVICE, layer)
+                self._redis.add_layer(layer)
             case plan.WriteFiles(c.SENTINEL):
                 self._sentinel.write(render.sentinel_files(world))
                 self._sentinel.add_layer(render.sentinel_layer(world))
@@ -439,6 +650,24 @@ class RedisK8sCharm(ops.CharmBase):
                 sentinel.handover(source, target, executor, world.app, password, pause_ms)
             case plan.ForceFailover(host):
                 watcher(host).force_failover()
+            case rotation.SetPasswords(kind, user, add, remove):
+                import logins
+
+                logins.set_passwords(world.host, kind, user, add, remove, password)
+            case tls.SwitchRedis(served):
+                import transport
+
+                transport.switch(world.host, password, served)
+            case tls.CutOldConnections():
+                import transport
+
+                transport.cut_connections(world.host, password)
+            case rotation.UsePassword(kind, setting):
+                import logins
+
+                field = rotation.NODE_LOGINS[kind][setting]
+                value = getattr(world.credentials, field)
+                logins.use(world.host, kind, setting, value, world.app, password)
             case plan.Forget(host, replicas, others):
                 watcher(host).forget(replicas, others, c.FORGET_BUDGET_S)
             case plan.Retire():

@@ -22,3 +22,7 @@ class UnreachableError(RedisClientError):
 
 class RefusedError(RedisClientError):
     """The node answered with an error: a wrong password, a missing right, a wrong moment."""
+
+
+class SecretError(AdapterError):
+    """A secret of the operator cannot be read."""

@@ -9,17 +9,20 @@ The one place that knows the keys.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import pathlib
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import ops
 from ops import hookcmds
 
 from constants import PEER_RELATION
-from world import Credentials
+from errors import SecretError
+from world import Credentials, TlsRecord
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +30,13 @@ _PRIMARY_KEY = "leader-host"
 _UNITS_KEY = "units"
 _INITIALISED_KEY = "initialised"
 _DATA_TIME_KEY = "data-time"
-_SECRET_LABEL = "credentials"
+_SERIAL_KEY = "credentials-serial"
+"""In a unit's databag: the state that its nodes are in. In the application's: the newest one."""
+_OBSOLETE_KEYS = ("redis-password", "sentinel-password", "enable-password")
+"""Of the revision before this one."""
+_TLS_KEY = "tls"
+_TURN_KEY = "tls-turn"
+SECRET_LABEL = "credentials"
 _SECRET_KEYS = {
     "admin": "redis-password",
     "sentinel_admin": "sentinel-password",
@@ -36,9 +45,11 @@ _SECRET_KEYS = {
     "watcher": "watcher-password",
     "peers": "peers-password",
     "exporter": "exporter-password",
+    "seal": "seal",
 }
 """Field of Credentials → key in the secret. The first two are also keys of the databag of the
 revision before this one, which kept them in plain text."""
+_NO_STATE = {"serial": "1", "next": "{}", "previous": "{}"}
 _PASSWORD_LENGTH = 32
 _RESOLV_CONF = pathlib.Path("/etc/resolv.conf")
 
@@ -159,28 +170,100 @@ class Peers:
     def credentials(self) -> Credentials | None:
         """Return the passwords; None while the leader has not made them."""
         try:
-            content = self._model.get_secret(label=_SECRET_LABEL).get_content(refresh=True)
+            content = self._model.get_secret(label=SECRET_LABEL).get_content(refresh=True)
         except ops.SecretNotFoundError:
             return None
-        return Credentials(**{field: content[key] for field, key in _SECRET_KEYS.items()})
+        # A secret from before passwords could change has no state; its marks were keyed with the
+        # operator's password, which stays the key of them.
+        content = {**_NO_STATE, "seal": content["operator-password"], **content}
+        fields = {field: content[key] for field, key in _SECRET_KEYS.items()}
+        return Credentials(
+            **fields,
+            serial=int(content["serial"]),
+            next=json.loads(content["next"]),
+            previous=json.loads(content["previous"]),
+        )
 
     def create_credentials(self) -> Credentials:
         """Make the passwords and keep them in a secret of the application. Leader only.
 
-        Passwords that an earlier revision left in the databag keep their values and leave it.
+        Passwords that an earlier revision left in the databag keep their values. They stay there
+        too for as long as a unit of that revision may run, which makes others when it finds none.
         """
         data = self._app_data
-        credentials = Credentials(
-            **{
-                field.name: data.get(_SECRET_KEYS[field.name]) or _new_password()
-                for field in dataclasses.fields(Credentials)
-            }
-        )
-        content = {key: getattr(credentials, field) for field, key in _SECRET_KEYS.items()}
-        self._model.app.add_secret(content, label=_SECRET_LABEL)
-        for key in content:
-            data.pop(key, None)
+        fields = {field: data.get(key) or new_password() for field, key in _SECRET_KEYS.items()}
+        credentials = Credentials(**fields, serial=1, next={}, previous={})
+        self._model.app.add_secret(_content(credentials), label=SECRET_LABEL)
         return credentials
+
+    def change_credentials(self, credentials: Credentials) -> None:
+        """Write the next state of the passwords. Leader only."""
+        self._model.get_secret(label=SECRET_LABEL).set_content(_content(credentials))
+        # Also the leader itself hears of a change of this databag.
+        self._app_data[_SERIAL_KEY] = str(credentials.serial)
+
+    def serials(self) -> dict[str, int]:
+        """Return, by unit, the serial that it has published; absent: none yet."""
+        if self._relation is None:
+            return {}
+        units = {self._model.unit, *self._relation.units}
+        found = {unit.name: self._relation.data[unit].get(_SERIAL_KEY) for unit in units}
+        return {name: int(text) for name, text in found.items() if text}
+
+    def publish_serial(self, serial: int) -> None:
+        """Say which state of the passwords the nodes of this unit are in."""
+        if self._relation is not None:
+            self._relation.data[self._model.unit][_SERIAL_KEY] = str(serial)
+
+    def tls_records(self) -> dict[str, TlsRecord]:
+        """Return, by unit, what it has published of its TLS."""
+        if self._relation is None:
+            return {}
+        units = {self._model.unit, *self._relation.units}
+        found = {unit.name: self._relation.data[unit].get(_TLS_KEY) for unit in units}
+        return {name: _tls_record(json.loads(text)) for name, text in found.items() if text}
+
+    def publish_tls(self, record: TlsRecord) -> None:
+        """Say how far this unit is with TLS."""
+        if self._relation is not None:
+            text = json.dumps(dataclasses.asdict(record), sort_keys=True)
+            self._relation.data[self._model.unit][_TLS_KEY] = text
+
+    @property
+    def turn(self) -> str | None:
+        """The host whose Sentinel may restart."""
+        return self._read(_TURN_KEY) or None
+
+    def give_turn(self, host: str) -> None:
+        """Record whose Sentinel may restart; empty: nobody's. Leader only."""
+        self._app_data[_TURN_KEY] = host
+
+    @property
+    def has_plain_passwords(self) -> bool:
+        """Whether the databag has what an earlier revision kept there."""
+        return any(self._read(key) is not None for key in _OBSOLETE_KEYS)
+
+    def drop_plain_passwords(self) -> None:
+        """Take what an earlier revision kept in the databag out of it. Leader only."""
+        for key in _OBSOLETE_KEYS:
+            self._app_data.pop(key, None)
+
+    def chosen_passwords(self, secret_id: str) -> dict[str, str]:
+        """Return the content of the operator's secret, by user.
+
+        Raises:
+            SecretError: it is not there, or not granted to this application.
+        """
+        try:
+            return self._model.get_secret(id=secret_id).get_content(refresh=True)
+        except ops.SecretNotFoundError as e:
+            raise SecretError("system-users: there is no such secret") from e
+        except ops.ModelError as e:
+            logger.info("%s", e)
+            raise SecretError(
+                f"system-users: the secret is not granted: juju grant-secret NAME "
+                f"{self._model.app.name}"
+            ) from e
 
     @property
     def _app_data(self) -> ops.RelationDataContent:
@@ -192,6 +275,25 @@ class Peers:
         return self._app_data.get(key) if self._relation else None
 
 
-def _new_password() -> str:
+def _tls_record(fields: dict[str, Any]) -> TlsRecord:
+    lists = {name: tuple(fields[name]) for name in ("authorities", "trusts")}
+    return TlsRecord(**{**fields, **lists})
+
+
+def _content(credentials: Credentials) -> dict[str, str]:
+    return {
+        **{key: getattr(credentials, field) for field, key in _SECRET_KEYS.items()},
+        "serial": str(credentials.serial),
+        "next": _json(credentials.next),
+        "previous": _json(credentials.previous),
+    }
+
+
+def _json(passwords: Mapping[str, str]) -> str:
+    return json.dumps(dict(passwords), sort_keys=True)
+
+
+def new_password() -> str:
+    """Return a long random password."""
     alphabet = string.ascii_letters + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(_PASSWORD_LENGTH))

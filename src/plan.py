@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import rotation
+import tls
 from world import ContainerView, RedisView, SentinelView, World
 
 ELIGIBLE = 100
@@ -225,6 +227,8 @@ Step = (
     | Forget
     | Retire
     | AskAgain
+    | rotation.Step
+    | tls.Step
 )
 
 
@@ -238,16 +242,27 @@ def next_steps(world: World) -> tuple[Step, ...]:
         return ()
     steps = (
         *_birth_steps(world),
+        *rotation.unit_steps(world),
         *_workload_steps(world),
         *_login_steps(world),
+        *tls.unit_steps(world),
         *_own_redis_steps(world),
         *_own_sentinel_steps(world),
         *_leaving_steps(world),
         *_leader_steps(world),
+        *_rotation_steps(world),
+        *tls.leader_steps(world),
         *_patience_steps(world),
     )
     # A step may follow from two reasons (a unit's own and the leader's); once is enough.
     return tuple(dict.fromkeys(steps))
+
+
+def _rotation_steps(world: World) -> Iterator[Step]:
+    """The leader's part in changing passwords."""
+    yield from rotation.leader_steps(world)
+    if world.secret_changed:
+        yield AskAgain("the passwords are being changed")
 
 
 def redis_settings(world: World) -> dict[str, str]:
@@ -325,6 +340,9 @@ def _workload_steps(world: World) -> Iterator[Step]:
     if world.stopping or world.credentials is None or world.recorded_primary is None:
         return
     if not (world.record_kept and world.credentials_kept and world.storage_attached):
+        return
+    if not (tls.redis_serves(world) and tls.sentinel_serves(world)):
+        # TLS is on and there is no certificate: nothing starts that would speak plain text.
         return
     if world.sentinel_container.ready:
         if not world.sentinel_container.current:

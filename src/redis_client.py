@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
@@ -34,6 +36,55 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Transport:
+    """How nodes are spoken to."""
+
+    mode: str = "plain"
+    """``plain``, ``tls``, or ``either`` while nodes change from one to the other."""
+    authorities: str = ""
+    """To trust, in PEM format."""
+    names_hosts: bool = False
+    """The certificates were issued for the units: compare the names in them."""
+
+
+_transport = Transport()
+
+
+def speak(transport: Transport) -> None:
+    """Set how this process speaks to all nodes; a hook learns it when it looks."""
+    global _transport
+    _transport = transport
+
+
+def speaks_tls(host: str, port: int) -> bool:
+    """Find out whether a node speaks TLS, without telling it a password.
+
+    Raises:
+        OSError: no answer, of neither kind.
+    """
+    with socket.create_connection((host, port), SOCKET_TIMEOUT_S) as probe:
+        probe.sendall(b"PING\r\n")
+        try:
+            # -NOAUTH in plain text; a TLS node sends an alert or hangs up.
+            return probe.recv(1) not in (b"-", b"+")
+        except ConnectionError:
+            return True
+
+
+def _tls_options(host: str, port: int) -> dict[str, Any]:
+    mode = _transport.mode
+    if mode == "plain" or (mode == "either" and not speaks_tls(host, port)):
+        return {}
+    if not _transport.authorities:
+        raise OSError("it speaks TLS, and no authority is known yet")
+    return {
+        "ssl": True,
+        "ssl_ca_data": _transport.authorities,
+        "ssl_check_hostname": _transport.names_hosts,
+    }
+
+
 @contextlib.contextmanager
 def connect(
     host: str, port: int, password: str, user: str = OPERATOR_USER
@@ -50,7 +101,12 @@ def connect(
         UnreachableError: no answer.
         RefusedError: the answer is an error.
     """
+    try:
+        options = _tls_options(host, port)
+    except OSError as e:
+        raise UnreachableError(f"{host}:{port} gives no answer: {e}") from e
     client = redis.Redis(
+        **options,
         host=host,
         port=port,
         username=user,

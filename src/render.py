@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import pathlib
 import shlex
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Any
 
 import constants as c
 import plan
+import rotation
+import tls
 from world import Credentials, File, World
 
 _LOGIN_LINES = (
@@ -28,21 +31,37 @@ _TEMPLATES = pathlib.Path(__file__).parent.parent / "templates"
 def fingerprint(world: World) -> str:
     """Return a text that changes when anything does that the files and layers are made of.
 
-    It stands in the Pebble plan, so it is keyed with a long random password: nobody can try
-    shorter ones against it.
+    It stands in the Pebble plan, so it is keyed with a long random text: nobody can try
+    passwords against it.
     """
     credentials = _credentials(world)
     parts = (world.app, world.host, world.planned, world.config, plan.min_replicas(world))
-    secret = (credentials.admin, credentials.sentinel_admin, credentials.replication)
-    more = (credentials.watcher, credentials.peers, credentials.exporter)
-    text = repr((parts, secret, more)).encode()
-    return hmac.new(credentials.operator.encode(), text, hashlib.sha256).hexdigest()[:32]
+    passwords = [rotation.accepted(credentials, name) for name in sorted(rotation.FIELDS.values())]
+    transport = (
+        tls.redis_serves(world),
+        tls.sentinel_serves(world),
+        tls.bundle(world),
+        transport_mode(world),
+        world.tls.active,
+        world.tls.material and world.tls.material.name,
+    )
+    return _seal(world, repr((parts, passwords, transport)))
 
 
 def owner_mark(world: World) -> str:
     """Return a text that tells this unit's ``sentinel.conf`` from one of another application."""
-    key = _credentials(world).operator.encode()
-    return hmac.new(key, world.host.encode(), hashlib.sha256).hexdigest()
+    return _seal(world, world.host)
+
+
+def exporter_mark(world: World) -> str:
+    """Return a text that changes when the exporter has to start again."""
+    parts = (_credentials(world).exporter, _exporter_address(world), tls.bundle(world))
+    return _seal(world, repr(parts))
+
+
+def _seal(world: World, text: str) -> str:
+    key = _credentials(world).seal.encode()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
@@ -56,6 +75,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
     redis_conf = _render(
         "redis.conf.j2",
         port=c.REDIS_PORT,
+        serves=_redis_serves(world),
         dir=c.STORAGE_DIR,
         users_acl=c.USERS_ACL,
         replication_user=c.REPLICATION_USER,
@@ -66,16 +86,17 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
     )
     users = _render(
         "users.acl.j2",
-        admin=_digest(credentials.admin),
-        operator=_digest(credentials.operator),
-        replication=_digest(credentials.replication),
-        watcher=_digest(credentials.watcher),
-        exporter=_digest(credentials.exporter),
+        admin=_digests(credentials, "admin"),
+        operator=_digests(credentials, "operator"),
+        replication=_digests(credentials, "replication"),
+        watcher=_digests(credentials, "watcher"),
+        exporter=_digests(credentials, "exporter"),
         operator_user=c.OPERATOR_USER,
         replication_user=c.REPLICATION_USER,
         watcher_user=c.WATCHER_USER,
         exporter_user=c.EXPORTER_USER,
     )
+    address = _exporter_address(world)
     variables = {
         "DATA_DIR": c.STORAGE_DIR,
         "BASE_CONF": c.REDIS_CONF,
@@ -86,12 +107,25 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         "MOMENT_TO_MS": str(c.SCRIPT_MOMENT_MS[1]),
         "EXPORTER": exporter or "",
         "EXPORTER_PORT": str(c.EXPORTER_PORT),
-        "EXPORTER_PASSWORD": credentials.exporter,
+        "EXPORTER_ADDR": address,
+        "EXPORTER_PASSWORD_FILE": c.EXPORTER_PASSWORD,
+        "CHECK_NAMES": "no" if address.startswith("rediss://127") else "yes",
     }
     return (
         File(c.CLUSTER_ENV, _cluster_env(world, variables)),
         File(c.REDIS_CONF, redis_conf),
         File(c.USERS_ACL, users),
+        # The key is what the exporter looks for: its address, by some releases with the user.
+        File(
+            c.EXPORTER_PASSWORD,
+            json.dumps(
+                {
+                    address: credentials.exporter,
+                    address.replace("//", f"//{c.EXPORTER_USER}@"): credentials.exporter,
+                }
+            ),
+        ),
+        *_tls_files(world),
         _script(c.START_REDIS),
         _script(c.WATCH_SYNC),
         _script(c.HAND_OVER),
@@ -103,7 +137,18 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
 def sentinel_files(world: World) -> tuple[File, ...]:
     """Return the files of container sentinel but for ``sentinel.conf``."""
     return (
-        File(c.CLUSTER_ENV, _cluster_env(world, {})),
+        File(
+            c.CLUSTER_ENV,
+            _cluster_env(
+                world,
+                {
+                    "SENTINEL_CONF": c.SENTINEL_CONF,
+                    "SENTINEL_SERVES": tls.sentinel_serves(world) or tls.PLAIN,
+                },
+            ),
+        ),
+        *_tls_files(world),
+        _script(c.START_SENTINEL),
         _script(c.ON_SWITCH),
         _script(c.ON_EVENT),
         _script(c.KEEP_NAMES),
@@ -127,10 +172,10 @@ def sentinel_conf(world: World, primary: str) -> File:
         "sentinel.conf.j2",
         port=c.SENTINEL_PORT,
         dir=c.SENTINEL_DIR,
-        sentinel_admin=_digest(credentials.sentinel_admin),
-        operator=_digest(credentials.operator),
+        sentinel_admin=_digests(credentials, "sentinel_admin"),
+        operator=_digests(credentials, "operator"),
         operator_user=c.OPERATOR_USER,
-        peers=_digest(credentials.peers),
+        peers=_digests(credentials, "peers"),
         peers_user=c.PEERS_USER,
         peers_password=credentials.peers,
         host=world.host,
@@ -177,15 +222,17 @@ def redis_layer(world: World, exporter: str | None) -> dict[str, Any]:
         },
     }
     if exporter:
-        services[c.EXPORTER_SERVICE] = _service("Metrics of Redis", c.START_EXPORTER)
+        services[c.EXPORTER_SERVICE] = {
+            **_service("Metrics of Redis", c.START_EXPORTER),
+            "environment": {c.EXPORTER_MARK: exporter_mark(world)},
+        }
     return _layer(world, services)
 
 
 def sentinel_layer(world: World) -> dict[str, Any]:
     """Return the Pebble layer of container sentinel."""
-    command = f"redis-server {c.SENTINEL_CONF} --sentinel"
     services = {
-        c.SENTINEL: _service("Sentinel", command),
+        c.SENTINEL: _service("Sentinel", c.START_SENTINEL),
         c.NAMES_SERVICE: {
             **_service(
                 "Keeps the peers' addresses for when the DNS does not answer", c.KEEP_NAMES
@@ -228,6 +275,7 @@ def _service(summary: str, command: str) -> dict[str, Any]:
 
 
 def _cluster_env(world: World, more: Mapping[str, str]) -> str:
+    bundle = tls.bundle(world)
     variables = {
         "HOST": world.host,
         "PEERS": " ".join(world.planned),
@@ -236,10 +284,46 @@ def _cluster_env(world: World, more: Mapping[str, str]) -> str:
         "SENTINEL_PORT": str(c.SENTINEL_PORT),
         "NOTICE_KEY": c.NOTICE_KEY,
         "OPERATOR_PASSWORD": _credentials(world).operator,
+        "TLS": transport_mode(world) if world.tls.active else "never",
+        "CA_FILE": f"{c.TLS_DIR}/ca-{tls.digest(bundle)}.pem" if bundle else "",
         **more,
     }
     quoted = [(name, shlex.quote(value)) for name, value in variables.items()]
     return _render("cluster.env.j2", variables=quoted)
+
+
+def transport_mode(world: World) -> str:
+    """Return how the charm and its scripts speak to nodes: ``plain``, ``tls``, or ``either``."""
+    return "either" if tls.is_changing(world) else tls.wants(world)
+
+
+def _redis_serves(world: World) -> list[tuple[str, str]]:
+    served = tls.redis_serves(world) or tls.PLAIN
+    if served == tls.PLAIN:
+        return [("port", str(c.REDIS_PORT))]
+    return list(tls.redis_settings(served).items())
+
+
+def _exporter_address(world: World) -> str:
+    if (tls.redis_serves(world) or tls.PLAIN) == tls.PLAIN:
+        return f"redis://127.0.0.1:{c.REDIS_PORT}"
+    material = world.tls.material
+    host = world.host if material and material.names_hosts else "127.0.0.1"
+    return f"rediss://{host}:{c.REDIS_PORT}"
+
+
+def _tls_files(world: World) -> tuple[File, ...]:
+    """The certificate and the key to serve next, and the authorities to trust now."""
+    bundle = tls.bundle(world)
+    files = [File(f"{c.TLS_DIR}/ca-{tls.digest(bundle)}.pem", bundle)] if bundle else []
+    material = world.tls.material
+    if material is not None:
+        directory = f"{c.TLS_DIR}/{material.name}"
+        files += [
+            File(f"{directory}/cert.pem", material.cert),
+            File(f"{directory}/key.pem", material.key),
+        ]
+    return tuple(files)
 
 
 def _script(path: str) -> File:
@@ -260,9 +344,9 @@ def _render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def _digest(password: str) -> str:
-    """Return a password as Redis keeps it in an ACL."""
-    return hashlib.sha256(password.encode()).hexdigest()
+def _digests(credentials: Credentials, name: str) -> str:
+    """Return the valid passwords of a user as they stand in an ACL."""
+    return " ".join(f"#{digest}" for digest in rotation.accepted(credentials, name))
 
 
 def _credentials(world: World) -> Credentials:

@@ -9,11 +9,14 @@ Maintenance: this unit is at work.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import ops
 
 import plan
+import rotation
+import tls
 from constants import MIN_FREE_BYTES
 from world import World
 
@@ -21,6 +24,9 @@ NO_PEERS = ops.MaintenanceStatus("Waiting for Juju to set up the peer relation")
 NO_PEBBLE = ops.MaintenanceStatus("Starting the redis and sentinel containers")
 NO_STORAGE = ops.WaitingStatus("Waiting for the volume of the storage database")
 NO_PRIMARY = ops.WaitingStatus("Waiting for the leader to name a primary")
+EXPIRES_SOON = "The certificate expires within 7 days"
+NO_CERTIFICATE = ops.WaitingStatus("Waiting for the certificate of this unit")
+TLS_CHANGES = ops.MaintenanceStatus("Turning TLS on or off")
 LEAVING = ops.MaintenanceStatus("Leaving")
 LOADING = ops.MaintenanceStatus("Redis is loading its data")
 REDIS_REFUSES = ops.BlockedStatus(
@@ -34,6 +40,7 @@ CANNOT_PERSIST = ops.BlockedStatus("Redis cannot write to its volume: see the lo
 NO_MAJORITY = ops.WaitingStatus("Waiting for majority")
 NO_REDIS = ops.WaitingStatus("Waiting for Redis...")
 NO_SENTINEL = ops.WaitingStatus("Waiting for Sentinel to answer")
+ROTATING = ops.MaintenanceStatus("Changing passwords")
 FAILING_OVER = ops.WaitingStatus("A failover is under way")
 PRIMARY_DOWN = ops.WaitingStatus("The primary is down: waiting for the Sentinels to name another")
 NO_LINK = ops.WaitingStatus("Waiting for the replica to be in sync with the primary")
@@ -46,6 +53,7 @@ UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (NO_PEBBLE, lambda w: not (w.redis_container.ready and w.sentinel_container.ready)),
     (NO_STORAGE, lambda w: not w.storage_attached),
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
+    (NO_CERTIFICATE, lambda w: w.tls.awaited),
     (LOADING, lambda w: "LOADING" in w.redis_refusals.get(w.host, "")),
     (REDIS_REFUSES, lambda w: plan.is_login_refusal(w.redis_refusals.get(w.host, ""))),
     (SENTINEL_REFUSES, lambda w: plan.is_login_refusal(w.sentinel_refusals.get(w.host, ""))),
@@ -75,6 +83,8 @@ APP_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
     (NO_MAJORITY, lambda w: w.asked_all and w.agreed_primary is None),
     (FAILING_OVER, lambda w: w.failing_over),
+    (ROTATING, rotation.under_way),
+    (TLS_CHANGES, tls.is_changing),
     (
         PRIMARY_DOWN,
         lambda w: (
@@ -100,6 +110,10 @@ def app_statuses(world: World) -> Iterator[ops.StatusBase]:
 
 
 def _problems(world: World) -> Iterator[ops.StatusBase]:
+    if world.tls.problem:
+        yield ops.BlockedStatus(world.tls.problem)
+    if world.system_users_problem:
+        yield ops.BlockedStatus(world.system_users_problem)
     if world.config.problem:
         yield ops.BlockedStatus(world.config.problem)
     if world.handover_problem:
@@ -115,4 +129,4 @@ def _holding(
             found = True
             yield status
     if not found:
-        yield ops.ActiveStatus()
+        yield ops.ActiveStatus(EXPIRES_SOON if tls.expiring(world, time.time()) else "")

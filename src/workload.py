@@ -18,7 +18,9 @@ from constants import (
     EXPORTER_PATHS,
     SENTINEL_CONF,
     SENTINEL_DIR,
+    SENTINEL_SERVES,
     STORAGE_DIR,
+    TLS_DIR,
     WAKE_SERVICE,
     WORKLOAD_USER,
 )
@@ -77,6 +79,8 @@ class Workload:
             for directory in (CONFIG_DIR, f"{CONFIG_DIR}/live"):
                 self._make_dir(directory)
             for file in files:
+                if file.path.startswith(TLS_DIR):
+                    self._make_dir(file.path.rpartition("/")[0])
                 self._push(file)
 
         self._call(push)
@@ -84,6 +88,27 @@ class Workload:
     def add_layer(self, layer: Any) -> None:
         """Put the charm's layer into the plan; running services go on as they are."""
         self._call(lambda: self._container.add_layer("redis-k8s", layer, combine=True))
+
+    def restart_if_changed(self, service: str, layer: Any) -> None:
+        """Restart a running service that a layer gives another environment.
+
+        Args:
+            service: that other services don't depend on.
+            layer: not yet in the plan, so that a hook that ends here does this again.
+        """
+
+        def restart() -> None:
+            planned = self._container.get_plan().services.get(service)
+            wanted = layer["services"].get(service)
+            if planned is None or wanted is None:
+                return
+            if planned.environment == wanted.get("environment", {}):
+                return
+            if self._container.get_service(service).is_running():
+                # The new environment is not in the plan yet; the script reads its file again.
+                self._container.pebble.restart_services([service], timeout=0)
+
+        self._call(restart)
 
     def start(self, service: str) -> None:
         """Start a service, without waiting for what becomes of it."""
@@ -141,6 +166,21 @@ class Workload:
             self._push(File(_OWNER_MARK, owner_mark))
 
         self._call(push)
+
+    def sentinel_serves(self) -> str | None:
+        """Return what the Sentinel was started to serve; None: it has not been started."""
+
+        def pull() -> str | None:
+            try:
+                return self._container.pull(SENTINEL_SERVES).read().strip()
+            except pebble.PathError:
+                return None
+
+        return self._call(pull)
+
+    def restart(self, service: str) -> None:
+        """Restart a service, without waiting for what becomes of it."""
+        self._call(lambda: self._container.pebble.restart_services([service], timeout=0))
 
     def sentinel_conf(self) -> str:
         """Return ``sentinel.conf`` as it is on the volume."""

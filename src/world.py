@@ -28,6 +28,88 @@ class Credentials:
     peers: str = field(repr=False)
     """One Sentinel, on another."""
     exporter: str = field(repr=False)
+    seal: str = field(default="", repr=False)
+    """Stays for the life of the application: what is keyed with it outlives a rotation."""
+    serial: int = 1
+    """Grows with every change of the secret."""
+    next: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    """By field: passwords that are to come, and that nobody uses yet."""
+    previous: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    """By field: passwords that were, and that some node may still use."""
+
+
+@dataclass(frozen=True)
+class Logins:
+    """The passwords that one node accepts and uses, as digests."""
+
+    accepted: Mapping[str, frozenset[str]] = field(repr=False)
+    """By user of its ACL."""
+    used: Mapping[str, str] = field(repr=False)
+    """By setting with which it logs in elsewhere."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A certificate with its key and its authority, found to be right."""
+
+    cert: str
+    """In PEM format, with the chain below the authority."""
+    key: str = field(repr=False)
+    ca: str = field(repr=False)
+    name: str
+    """Changes when the certificate or the key does."""
+    expires: float
+    """In seconds since 1970."""
+    names_hosts: bool
+    """It was issued for this unit, so that clients may compare its names."""
+
+
+@dataclass(frozen=True)
+class TlsRecord:
+    """What one unit publishes of its TLS."""
+
+    wants: str = ""
+    """``tls`` or ``plain``."""
+    authorities: tuple[str, ...] = field(default=(), repr=False)
+    """In PEM format: of the certificates that it serves and is about to serve."""
+    trusts: tuple[str, ...] = field(default=(), repr=False)
+    """Digests of the authorities that its Redis and its Sentinel both trust."""
+    redis: str = ""
+    """What it serves: ``plain``, or the names of its certificate and of its authorities."""
+    sentinel: str = ""
+    """As ``redis``."""
+    restart: bool = False
+    """Its Sentinel waits for its turn to restart."""
+    connections: str = ""
+    """``tls`` or ``plain``: what no longer has any connection of the other kind."""
+    expires: float = 0.0
+    """Of its certificate, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class TlsView:
+    """What one unit sees of TLS."""
+
+    wanted: bool = False
+    """The option ``enable-tls``."""
+    active: bool = False
+    """TLS is on, or was, so that there is something to look after."""
+    material: Material | None = None
+    """What the unit is to serve; None: there is none, or it is wrong."""
+    problem: str | None = None
+    """Why there is none."""
+    awaited: bool = False
+    """The authority has been asked for it."""
+    records: Mapping[str, TlsRecord] = field(default_factory=dict)
+    """By host."""
+    turn: str | None = None
+    """The host whose Sentinel may restart."""
+    waits: bool = False
+    """When this hook began, this unit's record said that its Sentinel waits for its turn."""
+    redis: str | None = None
+    """What this unit's Redis serves, as in ``TlsRecord``; None: it gave no answer."""
+    sentinel: str | None = None
+    """What this unit's Sentinel serves; None: it does not run."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +207,8 @@ class Config:
     """The options of the charm, checked."""
 
     down_after_ms: int = 1500
+    tls: bool = False
+    """The option ``enable-tls``."""
     problem: str | None = None
     """What is wrong with the options that the operator gave. What runs then stays as it is; only a
     new pod uses the defaults."""
@@ -186,6 +270,22 @@ class World:
     """By host: why a Redis that is there refused to answer (a wrong password, loading)."""
     sentinel_refusals: Mapping[str, str] = field(default_factory=dict)
     """By host: why a Sentinel that is there refused to answer."""
+    secret_changed: bool = False
+    """This hook has written a new state of the passwords, which counts when it succeeds."""
+    serials: Mapping[str, int] = field(default_factory=dict)
+    """By host: the serial of the passwords that a unit says its nodes have. Absent: it has never
+    said one, and has those of its birth."""
+    plain_passwords: bool = False
+    """The earlier charm's databag still has the passwords."""
+    wanted_passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By field of Credentials: what the operator chose (``system-users``). Leader only."""
+    system_users_problem: str | None = None
+    """What is wrong with the option ``system-users``. Leader only."""
+    redis_logins: Logins | None = None
+    """Of this unit's Redis; None: no answer, or there was no reason to ask."""
+    sentinel_logins: Logins | None = None
+    """Of this unit's Sentinel. None as above."""
+    tls: TlsView = TlsView()
     handover_problem: str | None = None
     """Why a failover that this hook asked for was refused."""
 

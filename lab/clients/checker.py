@@ -165,7 +165,7 @@ def main() -> None:
     settings = wire.read_settings()
     access = wire.Access.from_mapping(settings)
     host = wire.Sentinels(access).primary_host()
-    client = wire.connect(host, wire.REDIS_PORT, access.redis_password)
+    client = wire.connect(host, wire.REDIS_PORT, access.redis_password, access)
     found: dict[str, list[int]] = {}
     for key in settings["keys"]:
         numbers: list[int] = []

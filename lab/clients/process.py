@@ -7,6 +7,7 @@ It gets its settings on standard input, ends when that is closed, and adds one l
 file for each of its operations.
 """
 
+import json
 import signal
 import subprocess
 import sys
@@ -56,6 +57,12 @@ class ClientProcess:
         self._process.stdin.write(access.to_json(log=str(log.resolve()), **settings) + "\n")
         self._process.stdin.flush()
 
+    def tell(self, **settings: Any) -> None:
+        """Send it another line of settings, for a client that reads more than one."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(settings) + "\n")
+        self._process.stdin.flush()
+
     def running(self) -> bool:
         """Tell whether it still runs."""
         return self._process.poll() is None
@@ -78,19 +85,25 @@ class ClientProcess:
             raise RuntimeError(f"The {self._name} that fills {self.log.name} ended with {code}")
 
 
-def run_client(operate: Callable[[], tuple[str, float]], settings: Mapping[str, Any]) -> None:
+def run_client(
+    operate: Callable[[], tuple[str, float]],
+    settings: Mapping[str, Any],
+    learn: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> None:
     """Repeat an operation until standard input is closed, or SIGTERM comes.
 
     Args:
         operate: does it once; returns the line for the log and the seconds until the next time.
         settings: ``log`` is the file, where each line shows at once.
+        learn: is called with the settings of each later line on standard input.
     """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait_for_the_end_of_input() -> None:
-        sys.stdin.read()
+        for line in sys.stdin:
+            learn(json.loads(line))
         stop.set()
 
     threading.Thread(target=wait_for_the_end_of_input, daemon=True).start()

@@ -92,7 +92,7 @@ class Reader:
             self._host = hosts[next(self._turns) % len(hosts)]
             self._left = STAY
             self._connection = wire.connect(
-                self._host, wire.REDIS_PORT, self._access.redis_password
+                self._host, wire.REDIS_PORT, self._access.redis_password, self._access
             )
         return self._connection
 

@@ -377,7 +377,9 @@ class Reader:
         return seen
 
     def _redis(self, host: str) -> RedisView:
-        with wire.connect(host, wire.REDIS_PORT, self._access.redis_password) as client:
+        with wire.connect(
+            host, wire.REDIS_PORT, self._access.redis_password, self._access
+        ) as client:
             info: Any = client.info("replication")
         if info["role"] == "master":
             return RedisView("primary")
@@ -386,7 +388,9 @@ class Reader:
 
     def _sentinel(self, host: str) -> SentinelView:
         name = self._access.name
-        with wire.connect(host, wire.SENTINEL_PORT, self._access.sentinel_password) as client:
+        with wire.connect(
+            host, wire.SENTINEL_PORT, self._access.sentinel_password, self._access
+        ) as client:
             sentinel: Any = client
             primary = wire.pairs(sentinel.execute_command("SENTINEL", "MASTER", name))
             down = [

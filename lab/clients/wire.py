@@ -8,6 +8,7 @@ in no argument list and no environment.
 """
 
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -38,12 +39,16 @@ class Access:
         hosts: where the Sentinels are; those that do not exist (yet) are allowed.
         redis_password: of the user ``default`` on Redis; ``None`` logs in without one.
         sentinel_password: of the user ``default`` on Sentinel; ``None`` likewise.
+        ca: certificates of the authorities to trust, in PEM format, for TLS; empty: plain text.
+        either: TLS where the node speaks it, else plain text; for the time of a change.
     """
 
     name: str
     hosts: tuple[str, ...]
     redis_password: str | None = field(default=None, repr=False)
     sentinel_password: str | None = field(default=None, repr=False)
+    ca: str = field(default="", repr=False)
+    either: bool = False
 
     def to_json(self, **more: Any) -> str:
         """Return the line that a client program reads, with the program's own settings."""
@@ -57,6 +62,8 @@ class Access:
             hosts=tuple(settings["hosts"]),
             redis_password=settings.get("redis_password"),
             sentinel_password=settings.get("sentinel_password"),
+            ca=settings.get("ca", ""),
+            either=settings.get("either", False),
         )
 
 
@@ -92,13 +99,39 @@ def _options(password: str | None) -> dict[str, Any]:
     }
 
 
-def connect(host: str, port: int, password: str | None) -> redis.Redis:
+def connect(
+    host: str, port: int, password: str | None, access: "Access | None" = None
+) -> redis.Redis:
     """Return a client with one connection to a Redis or a Sentinel.
+
+    Args:
+        host: its name.
+        port: its port.
+        password: of the user ``default``.
+        access: says whether to use TLS, and whom to trust. The name in the certificate is not
+            compared, since one of files may be the same for all units.
 
     Raises:
         redis.RedisError: nobody answered there in time, or the password was refused.
     """
-    return redis.Redis(host=host, port=port, **_options(password))
+    options = _options(password)
+    if access and access.ca and not (access.either and not speaks_tls(host, port)):
+        options |= {"ssl": True, "ssl_ca_data": access.ca, "ssl_check_hostname": False}
+    return redis.Redis(host=host, port=port, **options)
+
+
+def speaks_tls(host: str, port: int) -> bool:
+    """Tell whether a node answers plain text by hanging up.
+
+    Raises:
+        OSError: nobody answered.
+    """
+    with socket.create_connection((host, port), SOCKET_TIMEOUT_S) as probe:
+        probe.sendall(b"PING\r\n")
+        try:
+            return probe.recv(1) not in (b"-", b"+")
+        except ConnectionError:
+            return True
 
 
 def pairs(reply: Any) -> dict[str, str]:
@@ -149,7 +182,9 @@ class Sentinels:
         reasons = []
         for host in tuple(self._hosts):
             try:
-                with connect(host, SENTINEL_PORT, self._access.sentinel_password) as client:
+                with connect(
+                    host, SENTINEL_PORT, self._access.sentinel_password, self._access
+                ) as client:
                     replies: Any = client.execute_command(
                         "SENTINEL", "REPLICAS", self._access.name
                     )
@@ -165,5 +200,5 @@ class Sentinels:
         raise NoPrimaryError(f"No Sentinel names the replicas ({'; '.join(reasons)})")
 
     def _ask(self, host: str) -> dict[str, str]:
-        with connect(host, SENTINEL_PORT, self._access.sentinel_password) as client:
+        with connect(host, SENTINEL_PORT, self._access.sentinel_password, self._access) as client:
             return pairs(client.execute_command("SENTINEL", "MASTER", self._access.name))

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import redis
 from redis.exceptions import ReadOnlyError, RedisError
@@ -85,13 +85,21 @@ class Writer:
             return Write(number, start_s, time.monotonic(), failed, error)
         return Write(number, start_s, time.monotonic(), self._host)
 
+    def learn(self, access: wire.Access) -> None:
+        """Use these passwords from the next connection on."""
+        self._access = access
+        self._sentinels = wire.Sentinels(access)
+
     def _connected(self) -> redis.Redis:
         if self._connection is not None:
             return self._connection
         if not self._host:
             self._host = self._sentinels.primary_host()
         self._connection = wire.connect(
-            self._address or self._host, wire.REDIS_PORT, self._access.redis_password
+            self._address or self._host,
+            wire.REDIS_PORT,
+            self._access.redis_password,
+            self._access,
         )
         return self._connection
 
@@ -153,7 +161,10 @@ def main() -> None:
         wait_s = RETRY_S if result.error else max(0.0, settings["period_s"] - took_s)
         return result.to_json(), wait_s
 
-    run_client(write, settings)
+    def learn(more: dict[str, Any]) -> None:
+        writer.learn(wire.Access.from_mapping({**settings, **more}))
+
+    run_client(write, settings, learn)
 
 
 if __name__ == "__main__":

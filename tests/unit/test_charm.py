@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ import constants as c
 import status
 from plan import sentinel_options
 from tests.unit.juju import DOWN_AFTER_MS, PASSWORDS, Juju, host
-from world import Config, Credentials, World
+from world import Config, World
 
 ACTIVE = testing.ActiveStatus()
 Deploy = Callable[..., Juju]
@@ -52,7 +51,8 @@ def test_the_leader_first_makes_the_passwords_and_names_itself(deploy: Deploy):
     juju.created(0)
     assert juju.app_data["leader-host"] == host(0)
     assert juju.secret is not None
-    assert set(juju.secret.latest_content or juju.secret.tracked_content) == set(PASSWORDS)
+    content = juju.secret.latest_content or juju.secret.tracked_content
+    assert set(content) == {*PASSWORDS, "seal", "serial", "next", "previous"}
     # Nothing runs on what a failing hook could take back.
     assert juju.services(0, c.REDIS) == set()
     assert wake_runs(juju, 0) is False
@@ -97,9 +97,12 @@ def test_passwords_of_the_earlier_revision_keep_their_values_and_leave_the_datab
         "leader-host": host(0),
     }
     juju.created(0)
+    # A unit of that revision would make others if it found none.
+    assert juju.app_data["redis-password"] == "old-admin"
+    juju.unit_data[0]["credentials-serial"] = "1"
+    juju.created(0)
     assert "redis-password" not in juju.app_data
     assert "sentinel-password" not in juju.app_data
-    juju.created(0)
     assert juju.action(0, "get-initial-admin-password") == {"redis-password": "old-admin"}
     assert juju.action(0, "get-sentinel-password") == {"sentinel-password": "old-sentinel"}
 
@@ -649,8 +652,8 @@ def test_no_password_is_in_a_databag_a_plan_a_status_or_a_log(deploy: Deploy, ca
     assert juju.secret is not None
     content = juju.secret.latest_content or juju.secret.tracked_content
     assert content is not None
-    passwords = list(content.values())
-    assert len(set(passwords)) == len(dataclasses.fields(Credentials))
+    passwords = [content[key] for key in (*PASSWORDS, "seal")]
+    assert len(set(passwords)) == len(PASSWORDS) + 1
     assert all(len(password) >= 32 for password in passwords)
     places = [caplog.text, repr(juju.app_data), repr(juju.unit_data)]
     for number in range(3):

@@ -69,6 +69,6 @@ def test_units_are_told_apart_by_what_juju_wants_of_them(monkeypatch):
 
 
 def test_passwords_are_long_and_never_the_same():
-    made = {peers._new_password() for _ in range(100)}
+    made = {peers.new_password() for _ in range(100)}
     assert len(made) == 100
     assert all(len(password) >= 32 and password.isalnum() for password in made)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import shlex
 from dataclasses import replace
@@ -15,8 +14,9 @@ import pytest
 import constants as c
 import plan
 import render
+import rotation
 from tests.unit.worlds import CREDENTIALS, H0, H1, H2, at_rest
-from world import Config, File
+from world import Config, File, TlsView
 
 WORLD = at_rest()
 EXPORTER = "/usr/bin/redis_exporter"
@@ -186,7 +186,7 @@ def test_only_scripts_are_readable_for_others():
 
 def test_no_password_is_in_a_layer():
     text = str(render.redis_layer(WORLD, EXPORTER)) + str(render.sentinel_layer(WORLD))
-    for password in dataclasses.astuple(CREDENTIALS):
+    for password in (getattr(CREDENTIALS, name) for name in rotation.FIELDS.values()):
         assert password not in text
         assert digest(password) not in text
 
@@ -224,9 +224,12 @@ def test_an_unchanged_world_gives_the_same_layer():
         {"app": "other"},
         {"config": Config(down_after_ms=7000)},
         *(
-            {"credentials": replace(CREDENTIALS, **{field.name: "changed"})}
-            for field in dataclasses.fields(CREDENTIALS)
+            {"credentials": replace(CREDENTIALS, **{name: "changed"})}
+            for name in (*rotation.FIELDS.values(), "seal")
         ),
+        {"credentials": replace(CREDENTIALS, next={"admin": "next"})},
+        {"credentials": replace(CREDENTIALS, previous={"peers": "previous"})},
+        {"tls": TlsView(wanted=True, active=True)},
     ],
     ids=str,
 )
@@ -250,14 +253,14 @@ def test_and_with_nothing_else(changes):
 
 
 def test_the_owner_mark_tells_units_and_applications_apart():
-    other = replace(CREDENTIALS, operator="of another application")
+    other = replace(CREDENTIALS, seal="of another application")
     marks = {
         render.owner_mark(WORLD),
         render.owner_mark(replace(WORLD, host=H1)),
         render.owner_mark(replace(WORLD, credentials=other)),
     }
     assert len(marks) == 3
-    renewed = replace(CREDENTIALS, admin="new", watcher="new")
+    renewed = replace(CREDENTIALS, admin="new", watcher="new", operator="new")
     assert render.owner_mark(replace(WORLD, credentials=renewed)) == render.owner_mark(WORLD)
 
 

@@ -14,6 +14,7 @@ import constants as c
 import status
 from tests.unit.worlds import (
     APP,
+    CREDENTIALS,
     H0,
     H1,
     all_sentinels,
@@ -23,7 +24,7 @@ from tests.unit.worlds import (
     with_redis,
     with_sentinels,
 )
-from world import Config, ContainerView, World
+from world import Config, ContainerView, TlsView, World
 
 REPLICA = at_rest(host=H1, is_leader=False)
 SEVERITY = ("error", "blocked", "maintenance", "waiting", "active")
@@ -55,6 +56,7 @@ UNIT_CASES = [
     (status.NO_STORAGE, replace(REPLICA, storage_attached=False)),
     (status.NO_PRIMARY, replace(REPLICA, recorded_primary=None)),
     (status.NO_PRIMARY, replace(REPLICA, credentials=None)),
+    (status.NO_CERTIFICATE, replace(REPLICA, tls=TlsView(awaited=True))),
     (status.LOADING, replace(with_redis(REPLICA, h1=None), redis_refusals={H1: "LOADING"})),
     (
         status.REDIS_REFUSES,
@@ -92,6 +94,11 @@ APP_CASES = [
     (status.NO_MAJORITY, with_sentinels(at_rest(), h1=None, h2=None)),
     (status.FAILING_OVER, all_sentinels(at_rest(), failing_over=True)),
     (status.PRIMARY_DOWN, with_redis(at_rest(), h0=None)),
+    (
+        status.ROTATING,
+        replace(at_rest(), credentials=replace(CREDENTIALS, next={"admin": "next"})),
+    ),
+    (status.TLS_CHANGES, replace(at_rest(), tls=TlsView(wanted=True, active=True))),
 ]
 
 

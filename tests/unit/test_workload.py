@@ -37,6 +37,9 @@ CALLS: dict[str, Callable[[Workload], Any]] = {
     "write_sentinel_conf": lambda w: w.write_sentinel_conf(File("/x", "text"), "mark"),
     "sentinel_conf": lambda w: w.sentinel_conf(),
     "refresh_sentinel_conf": lambda w: w.refresh_sentinel_conf(File("/x", "text")),
+    "sentinel_serves": lambda w: w.sentinel_serves(),
+    "restart": lambda w: w.restart("sentinel"),
+    "restart_if_changed": lambda w: w.restart_if_changed("redis_exporter", {"services": {}}),
     "drop_sentinel_state": lambda w: w.drop_sentinel_state(),
     "notify_later": lambda w: w.notify_later(),
 }

@@ -1,0 +1,88 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""What the tests of passwords and TLS look at."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+from lab.clients import checker
+from tests.lab.cluster import APP, PORTS
+from tests.lab.security.secured import Secured
+
+
+def longest_gap_s(cluster: Secured, since_s: float) -> float:
+    """Return the longest time without an acknowledged write since a moment, of any client."""
+    until_s = time.monotonic()
+    return max(
+        checker.longest_gap_s(list(log.read()), since_s, until_s) for log in cluster.logs.values()
+    )
+
+
+def refused(cluster: Secured) -> list[str]:
+    """Return what the nodes have refused, by their own logs."""
+    found = []
+    for unit in cluster.units():
+        for kind in PORTS:
+            lines = [line for line in cluster.ask(unit, kind, "ACL LOG") if line]
+            if lines:
+                found.append(f"{unit} {kind}: {lines}")
+    return found
+
+
+def secret(cluster: Secured) -> dict[str, str]:
+    """Return the newest content of the application's passwords."""
+    (found,) = [s for s in cluster.model.secrets(APP).values() if s["label"] == "credentials"]
+    revisions = found["revisions"]
+    return revisions[max(revisions, key=int)]
+
+
+def bags(cluster: Secured) -> dict[str, dict[str, str]]:
+    """Return the databags of the peer relation."""
+    (found,) = [b for n, b in cluster.model.databags(APP).items() if n.startswith("redis-pe")]
+    return found
+
+
+def speaks(cluster: Secured, unit: str, kind: str) -> str:
+    """Return how a node answers who speaks plain text without a password."""
+    done = cluster.model.exec(
+        unit, kind, ["timeout", "2", "redis-cli", "-p", str(PORTS[kind]), "PING"]
+    )
+    return "plain" if "NOAUTH" in done.stdout + done.stderr else "tls"
+
+
+def tls_not(cluster: Secured, wanted: str) -> list[str]:
+    """Return which units have not gone to TLS, or back, with all connections."""
+    found = []
+    for unit in cluster.units():
+        record = json.loads(bags(cluster)[unit].get("tls") or '{"wants": "plain"}')
+        modes = [
+            "plain" if record.get(key, "plain") in ("plain", "") else "tls"
+            for key in ("wants", "redis", "sentinel", "connections")
+        ]
+        if modes != [wanted] * 4:
+            found.append(f"{unit} is at {modes}")
+    return found
+
+
+def not_renewed(cluster: Secured, before: Mapping[str, str], authority: bool) -> list[str]:
+    """Return which nodes still serve a certificate, or trust an authority, of before.
+
+    Args:
+        cluster: all of its units are looked at.
+        before: what each Redis served, by unit.
+        authority: the authority is to be another too.
+    """
+    found = []
+    for unit in cluster.units():
+        record = json.loads(bags(cluster)[unit]["tls"])
+        for kind in PORTS:
+            old, now = before[unit].split("/"), record[kind].split("/")
+            if old[0] == now[0] or (authority and old[1] == now[1]):
+                found.append(f"{unit} {kind} still serves {record[kind]}")
+        if record["restart"] or len(record["authorities"]) > 1:
+            found.append(f"{unit} still has to restart its Sentinel, or two authorities")
+    return found

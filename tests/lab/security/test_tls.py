@@ -1,0 +1,116 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""TLS goes on, changes and goes off while clients write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.cluster import APP
+from tests.lab.security.authority import Authority
+from tests.lab.security.checks import longest_gap_s, refused, speaks, tls_not
+from tests.lab.security.rounds import ROUNDS, disturb
+from tests.lab.security.secured import Secured
+
+SWITCH_GAP_S = 3.0
+UNITS = 3
+SWITCH_LIMIT_S = 240.0
+"""For a busy machine: it takes a dozen hooks of each unit."""
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority("first")
+
+
+@pytest.fixture(scope="module")
+def filed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """Three units with the certificate files, in plain text."""
+    folder = tmp_path_factory.mktemp("files")
+    cluster = Secured("sec-files", folder)
+    cluster.form(UNITS, resources=authority.issue("whatever").write(folder))
+    yield cluster
+    cluster.destroy()
+
+
+def switch(cluster: Secured, on: bool, authority: Authority, number: int) -> tuple[float, bool]:
+    """Turn TLS on or off.
+
+    Returns:
+        The longest time without a write meanwhile, in seconds, and whether a pod was killed.
+    """
+    cluster.use_tls(authority.pem, either=True)
+    started_s = time.monotonic()
+    cluster.model.config(APP, {"enable-tls": on})
+    killed = disturb(cluster, number)
+    cluster.until(lambda: tls_not(cluster, "tls" if on else "plain"), limit_s=SWITCH_LIMIT_S)
+    cluster.settle(UNITS)
+    gap_s = longest_gap_s(cluster, started_s)
+    cluster.use_tls(authority.pem if on else "")
+    return gap_s, killed
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_tls_goes_on_and_off_under_load(filed: Secured, authority: Authority, number: int):
+    if filed.access.ca:
+        switch(filed, False, authority, -1)
+    primary = filed.primary()
+    for on in (True, False, True):
+        gap_s, killed = switch(filed, on, authority, number)
+        filed.settle(UNITS)
+        print(f"TLS {'on' if on else 'off'} {number}: gap {gap_s:.3f} s, killed: {killed}")
+        if not killed:
+            assert gap_s < SWITCH_GAP_S
+            assert filed.primary() == primary
+        primary = filed.primary()
+        for unit in filed.units():
+            for kind in ("redis", "sentinel"):
+                assert speaks(filed, unit, kind) == ("tls" if on else "plain")
+        assert refused(filed) == []
+
+
+def test_a_new_pod_comes_back_with_tls(filed: Secured):
+    filed.model.kill_pod(filed.primary())
+    filed.settle(UNITS)
+    assert refused(filed) == []
+
+
+def test_wrong_files_are_named_and_change_nothing(
+    filed: Secured, authority: Authority, tmp_path: Path
+):
+    right = authority.issue("whatever")
+    other = authority.issue("another")
+    (tmp_path / "bad").write_text(other.key)
+    filed.model.attach_resource(APP, "key-file", str(tmp_path / "bad"))
+    leader = filed.leader()
+    filed.until(lambda: filed.shows(leader, "blocked", "key-file does not belong to cert-file"))
+    del right
+
+
+def test_unusable_certificates_are_named(authority: Authority):
+    from material import MaterialError, check
+
+    names = ("cert-file", "key-file", "ca-cert-file")
+    good = authority.issue("x")
+    late = authority.issue("x", days=-0.5, starts=-2)
+    early = authority.issue("x", days=20, starts=2)
+    stranger = Authority("stranger")
+    wrong = [
+        ((late.cert, late.key, late.ca), "cert-file has expired"),
+        ((early.cert, early.key, early.ca), "cert-file is valid from"),
+        ((good.cert, good.key, stranger.pem), "cert-file is not signed by ca-cert-file"),
+        ((good.cert, late.key, good.ca), "key-file does not belong to cert-file"),
+        (("x", good.key, good.ca), "cert-file is no certificate"),
+        ((good.cert, "x", good.ca), "key-file is no private key"),
+        ((good.cert, good.key, "x"), "ca-cert-file is no certificate"),
+    ]
+    assert check(good.cert, good.key, good.ca, names, False).ca == good.ca
+    for texts, words in wrong:
+        with pytest.raises(MaterialError, match=words):
+            check(*texts, names, False)
