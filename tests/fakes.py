@@ -20,9 +20,11 @@ from typing import Any
 import redis
 
 import constants as c
+import plan
 from plan import ELIGIBLE, NOT_ELIGIBLE, SENTINEL_PERIODS_MS
 from redis_client import RedisNode
 from sentinel import Sentinel
+from world import Config, World
 
 STEP_S = 0.05
 HELLO_S = 2.0
@@ -226,12 +228,11 @@ class Cluster:
         node.running = True
         if node.primary is None:
             node.watch(primary, quorum, self.now)
-            node.options |= {
-                "down-after-milliseconds": str(self.down_after_ms),
-                "failover-timeout": "10000",
-            }
+            # At rest it has what the charm gives it.
+            world = World(self.app, host, config=Config(self.down_after_ms))
+            wanted = plan.sentinel_options(world)
+            node.options = {name: wanted[name] for name in node.options}
             node.info_at = -99.0
-        # At rest they have what the charm gives them.
         node.periods_ms.update(SENTINEL_PERIODS_MS)
         node.ok_at = self.now
 

@@ -405,6 +405,7 @@ class RealCluster:
         for host in self.hosts:
             self.nodes[host].write_files()
             self.thaw(host)
+            self._renew_sentinel(host)
             self.start(host)
             (self.nodes[host].directory / "charm/notices").unlink(missing_ok=True)
 
@@ -426,6 +427,14 @@ class RealCluster:
             return self.is_at_rest()
 
         patiently(repair, "all nodes are at rest")
+
+    def _renew_sentinel(self, host: str) -> None:
+        """Give a Sentinel its scripts back: REMOVE takes them, and only the file gives them."""
+        node = self.nodes[host]
+        if c.ON_SWITCH not in node.inside(c.SENTINEL_CONF).read_text():
+            primary = next(h for h in self.hosts if self.redis(h).view().is_primary)
+            node.kill("sentinel")
+            node.write_sentinel_conf(primary)
 
     # Writers
 

@@ -376,15 +376,14 @@ def is_writable(cluster: AnyCluster, host: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "fails_at",
+    ("fails_at", "error"),
     [
-        ("ROLE",),
-        ("INFO", "replication"),
-        ("SENTINEL", "FAILOVER"),
-        ("SENTINEL", "MASTER"),
+        (("ROLE",), UnreachableError),
+        (("INFO", "replication"), UnreachableError),
+        (("SENTINEL", "MASTER"), UnreachableError),
+        (("SENTINEL", "FAILOVER"), RefusedError),
     ],
 )
-@pytest.mark.parametrize("error", [RefusedError, UnreachableError])
 def test_a_handover_that_fails_in_the_pause_lifts_it(
     cluster: AnyCluster, monkeypatch, fails_at, error
 ):
