@@ -47,6 +47,7 @@ CREDENTIALS = Credentials(
     exporter="exporter-pw",
 )
 DOWN_AFTER_MS = 2000
+FAILOVER_TIMEOUT_MS = "10000"
 PATIENCE_S = 40.0
 """How long a busy machine may take for what normally takes seconds."""
 
@@ -339,6 +340,11 @@ class RealCluster:
         for node in self.nodes.values():
             node.kill()
 
+    def hurry(self) -> None:
+        """Have the Sentinels give up sooner what cannot be done, until all is settled again."""
+        for host in self.hosts:
+            self.sentinel(host).set_option("failover-timeout", "2000")
+
     # What it is
 
     def redis(self, host: str) -> RedisNode:
@@ -424,6 +430,8 @@ class RealCluster:
                     node.set({"replica-priority": str(ELIGIBLE)})
                 if view.quorum != 2:
                     sentinel.set_option("quorum", "2")
+                if view.options["failover-timeout"] != FAILOVER_TIMEOUT_MS:
+                    sentinel.set_option("failover-timeout", FAILOVER_TIMEOUT_MS)
                 strangers = ({r.host for r in view.replicas} | view.others) - set(self.hosts)
                 if strangers and not view.failing_over:
                     sentinel.forget(2, 2, PATIENCE_S)

@@ -179,6 +179,7 @@ def test_a_primary_whose_absence_was_noticed_waits_until_no_failover_can_come(re
     node = real.nodes[real.primary]
     settings = node.inside(c.CLUSTER_ENV)
     settings.write_text(settings.read_text() + "NOTICED_TURNS=3\n")
+    real.hurry()
     for host in real.replicas:
         real.redis(host).set({"replica-priority": "0"})
 
@@ -457,6 +458,7 @@ def test_a_replica_whose_pod_is_stopped_has_nothing_to_hand_over(real: RealClust
 
 def test_with_nobody_in_sync_the_primary_stays_and_serves_to_its_end(real: RealCluster):
     node = real.nodes[real.primary]
+    real.hurry()
     for host in real.replicas:
         real.kill(host, "redis")
     node.redis.set({"min-replicas-to-write": "0"})
