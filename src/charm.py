@@ -635,9 +635,6 @@ class RedisK8sCharm(ops.CharmBase):
                 redis_client.RedisNode(host, password).set({name: value})
             case plan.Follow(host, primary):
                 redis_client.RedisNode(host, password).follow(primary)
-            case plan.Watch(host, primary):
-                options = plan.sentinel_options(world)
-                watcher(host).watch(primary, world.quorum, options, world.credentials.watcher)
             case plan.SetSentinel(host, name, value):
                 watcher(host).set_option(name, value)
             case plan.SetQuorum(host, quorum):

@@ -134,14 +134,6 @@ class Follow:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Make a Sentinel that watches nothing watch this application."""
-
-    host: str
-    primary: str
-
-
-@dataclass(frozen=True)
 class SetSentinel:
     """Change an option of one Sentinel."""
 
@@ -218,7 +210,6 @@ Step = (
     | StartService
     | SetRedis
     | Follow
-    | Watch
     | SetSentinel
     | SetQuorum
     | ClaimHandover
@@ -414,10 +405,10 @@ def _own_sentinel_steps(world: World) -> Iterator[Step]:
     if sentinel is None or world.is_leaving:
         return
     if sentinel.primary_host is None:
-        # Named by the others if they agree; a name that is not there yet is refused by Sentinel.
+        # Not by MONITOR: only the file gives a Sentinel its scripts.
         primary = world.agreed_primary or world.recorded_primary
         if primary is not None:
-            yield Watch(world.host, primary)
+            yield RenewSentinel(primary)
         return
     agreed = world.agreed_primary
     if agreed not in (None, sentinel.primary_host) and _is_astray(world, sentinel, str(agreed)):

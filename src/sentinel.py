@@ -24,7 +24,6 @@ from constants import (
     REDIS_PORT,
     SENTINEL_PORT,
     SWITCH_BUDGET_S,
-    WATCHER_USER,
 )
 from errors import RefusedError, UnreachableError
 from redis_client import ask, connect, flat, pipelined
@@ -103,23 +102,6 @@ class Sentinel:
                 ask(client, "SENTINEL", "DEBUG", name, value)
             else:
                 ask(client, "SENTINEL", "SET", self._name, name, value)
-
-    def watch(self, primary: str, quorum: int, options: Mapping[str, str], password: str) -> None:
-        """Begin to watch the application; refused while the name does not resolve.
-
-        Args:
-            primary: host to begin with; the replicas and the other Sentinels follow from it.
-            quorum: how many Sentinels must agree that it is down.
-            options: by Sentinel's names.
-            password: of the user by which Sentinel logs in to Redis.
-        """
-        pairs = [x for n, v in options.items() if n not in _DEBUG_OPTIONS for x in (n, v)]
-        with self._connect() as client:
-            ask(client, "SENTINEL", "MONITOR", self._name, primary, REDIS_PORT, quorum)
-            ask(
-                client, "SENTINEL", "SET", self._name,
-                "auth-user", WATCHER_USER, "auth-pass", password, *pairs,
-            )  # fmt: skip
 
     def unwatch(self) -> None:
         """Stop watching the application, so that the others get no more hello from here."""

@@ -329,9 +329,12 @@ class Cluster:
 
     def settle(self) -> None:
         """Bring all to rest again, whatever a test has left behind."""
+        primary = next(h for h in self.hosts if self.redises[h].primary is None)
         for host in self.hosts:
             self.thaw(host)
             self.start(host)
+            # One that watches nothing is given a new file.
+            self.start_sentinel(host, primary, len(self.hosts) // 2 + 1)
 
         def repair() -> bool:
             for host in self.hosts:

@@ -39,7 +39,6 @@ from plan import (
     SetSentinel,
     StartService,
     Step,
-    Watch,
     WriteFiles,
     WriteSentinelConf,
 )
@@ -402,9 +401,6 @@ class Application:
                 cluster.redis(target).set({name: value})
             case Follow(target, primary):
                 cluster.redis(target).follow(primary)
-            case Watch(target, primary):
-                options = plan.sentinel_options(world)
-                cluster.sentinel(target).watch(primary, world.quorum, options, "watcher-pw")
             case SetSentinel(target, name, value):
                 cluster.sentinel(target).set_option(name, value)
             case SetQuorum(target, quorum):

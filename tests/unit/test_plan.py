@@ -23,13 +23,13 @@ from plan import (
     PublishDataTime,
     RecordPrimary,
     RecordUnits,
+    RenewSentinel,
     Retire,
     SetQuorum,
     SetRedis,
     SetSentinel,
     StartService,
     Step,
-    Watch,
     WriteFiles,
     WriteSentinelConf,
     next_steps,
@@ -319,13 +319,13 @@ def test_options_that_are_wrong_change_nothing_that_runs():
 def test_a_sentinel_that_watches_nothing_is_told_what_the_others_name():
     blank = replace(sentinel(H1, (H0, H1, H2)), primary_host=None)
     world = with_sentinels(at_rest(host=H1, of=H2), h1=blank)
-    assert Watch(H1, H2) in next_steps(replace(world, recorded_primary=H0))
+    assert RenewSentinel(H2) in next_steps(replace(world, recorded_primary=H0))
 
 
 def test_a_sentinel_that_watches_nothing_falls_back_on_the_record():
     blank = replace(sentinel(H1, (H0, H1, H2)), primary_host=None)
     world = with_sentinels(at_rest(host=H1, is_leader=False), h0=None, h1=blank, h2=None)
-    assert deeds(world) == (Watch(H1, H0),)
+    assert deeds(world) == (RenewSentinel(H0),)
 
 
 def test_options_of_the_sentinel_follow_the_configuration():
