@@ -43,11 +43,12 @@ class Secured(Cluster):
         return lines[1:]
 
     def errors(self) -> list[str]:
-        """Return as the other clusters, but for a secret that the operator holds back.
+        """Return the hooks that failed.
 
-        ops logs the refusal of a hook tool as an error; the charm takes it as an answer.
+        ops logs it as an error, too, when Juju refuses a secret that the operator holds back; the
+        charm takes that as an answer.
         """
-        return [line for line in super().errors() if "Hook command 'secret-get'" not in line]
+        return [line for line in super().errors() if "juju.worker.uniter" in line]
 
     def follow_passwords(self) -> None:
         """Ask for the present passwords; the clients that write stay connected by the old ones."""
