@@ -139,8 +139,11 @@ class Node:
         # Both containers have a file of this name; that of redis has all variables.
         for file in (*render.sentinel_files(world), *render.redis_files(world, None)):
             path = self.inside(file.path)
-            path.write_text(self._bound(file.text))
-            path.chmod(file.mode)
+            # As Pebble does: a script that runs goes on with the text that it began with.
+            fresh = path.with_name(f".{path.name}")
+            fresh.write_text(self._bound(file.text))
+            fresh.chmod(file.mode)
+            fresh.replace(path)
 
     def write_sentinel_conf(self, primary: str, **changes: object) -> None:
         world = replace(self.world, **changes)  # type: ignore[arg-type]
