@@ -4,6 +4,8 @@
 """Names, ports, paths and time budgets: each appears here once."""
 
 PEER_RELATION = "redis-peers"
+TLS_KEY = "tls"
+"""In the databag of a unit: how far it is with TLS. Also read before anything is imported."""
 CERTIFICATES_RELATION = "certificates"
 STORAGE = "database"
 REDIS = "redis"

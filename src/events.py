@@ -14,7 +14,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping
 
-from constants import PEER_RELATION
+from constants import PEER_RELATION, TLS_KEY
 
 # A joined peer is at once a changed one; the others come with nothing to act on.
 _IDLE = frozenset({"install", "remove", f"{PEER_RELATION}-relation-joined"})
@@ -29,12 +29,25 @@ def ask_is_leader() -> bool:
     return bool(json.loads(answer.stdout))
 
 
-def is_idle(env: Mapping[str, str], is_leader: Callable[[], bool] = ask_is_leader) -> bool:
+def ask_has_tls() -> bool:
+    """Ask Juju whether the peer that this hook is about says something of its TLS."""
+    answer = subprocess.run(
+        ["relation-get", "--format=json", TLS_KEY], check=True, capture_output=True
+    )
+    return bool(json.loads(answer.stdout or "null"))
+
+
+def is_idle(
+    env: Mapping[str, str],
+    is_leader: Callable[[], bool] = ask_is_leader,
+    has_tls: Callable[[], bool] = ask_has_tls,
+) -> bool:
     """Whether the charm may sleep through the event that it was woken for.
 
     Args:
         env: the environment of the hook, as Juju sets it.
         is_leader: asked only for the events on which that depends.
+        has_tls: likewise; each unit goes on with TLS by what the others publish.
     """
     hook = env.get("JUJU_DISPATCH_PATH", "").removeprefix("hooks/")
     if hook in _IDLE:
@@ -43,4 +56,6 @@ def is_idle(env: Mapping[str, str], is_leader: Callable[[], bool] = ask_is_leade
         return False
     by_the_application = hook.endswith("-changed") and not env.get("JUJU_REMOTE_UNIT")
     leaving = env.get("JUJU_DEPARTING_UNIT") == env.get("JUJU_UNIT_NAME")
-    return not by_the_application and not leaving and not is_leader()
+    if by_the_application or leaving or is_leader():
+        return False
+    return not (hook.endswith("-changed") and has_tls())

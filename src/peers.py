@@ -20,7 +20,7 @@ from typing import Any
 import ops
 from ops import hookcmds
 
-from constants import PEER_RELATION
+from constants import PEER_RELATION, TLS_KEY
 from errors import SecretError
 from world import Credentials, TlsRecord
 
@@ -34,7 +34,6 @@ _SERIAL_KEY = "credentials-serial"
 """In a unit's databag: the state that its nodes are in. In the application's: the newest one."""
 _OBSOLETE_KEYS = ("redis-password", "sentinel-password", "enable-password")
 """Of the revision before this one."""
-_TLS_KEY = "tls"
 _TURN_KEY = "tls-turn"
 SECRET_LABEL = "credentials"
 _SECRET_KEYS = {
@@ -220,14 +219,14 @@ class Peers:
         if self._relation is None:
             return {}
         units = {self._model.unit, *self._relation.units}
-        found = {unit.name: self._relation.data[unit].get(_TLS_KEY) for unit in units}
+        found = {unit.name: self._relation.data[unit].get(TLS_KEY) for unit in units}
         return {name: _tls_record(json.loads(text)) for name, text in found.items() if text}
 
     def publish_tls(self, record: TlsRecord) -> None:
         """Say how far this unit is with TLS."""
         if self._relation is not None:
             text = json.dumps(dataclasses.asdict(record), sort_keys=True)
-            self._relation.data[self._model.unit][_TLS_KEY] = text
+            self._relation.data[self._model.unit][TLS_KEY] = text
 
     @property
     def turn(self) -> str | None:

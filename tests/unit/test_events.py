@@ -53,7 +53,13 @@ def test_actions_are_never_slept_through():
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_peers_comings_and_goings_are_the_leaders(kind, leads):
     peer = {"JUJU_REMOTE_UNIT": "redis-k8s/2", "JUJU_DEPARTING_UNIT": "redis-k8s/2"}
-    assert events.is_idle(env(f"redis-peers-relation-{kind}", **peer), lambda: leads) is not leads
+    hook = env(f"redis-peers-relation-{kind}", **peer)
+    assert events.is_idle(hook, lambda: leads, lambda: False) is not leads
+
+
+def test_a_peer_that_goes_on_with_tls_wakes_all():
+    hook = env("redis-peers-relation-changed", JUJU_REMOTE_UNIT="redis-k8s/2")
+    assert not events.is_idle(hook, lambda: False, lambda: True)
 
 
 def test_what_the_leader_records_wakes_all():

@@ -42,6 +42,14 @@ class Secured(Cluster):
         assert lines[:1] == ["OK"], (done.stdout, done.stderr)
         return lines[1:]
 
+    def errors(self) -> list[str]:
+        """Return the hooks that failed.
+
+        ops logs it as an error, too, when Juju refuses a secret that the operator holds back; the
+        charm takes that as an answer.
+        """
+        return [line for line in super().errors() if "juju.worker.uniter" in line]
+
     def follow_passwords(self) -> None:
         """Ask for the present passwords; the clients that write stay connected by the old ones."""
         asked = topology.ask_access(self.model, APP)

@@ -84,13 +84,11 @@ def test_a_new_pod_comes_back_with_tls(filed: Secured):
 def test_wrong_files_are_named_and_change_nothing(
     filed: Secured, authority: Authority, tmp_path: Path
 ):
-    right = authority.issue("whatever")
     other = authority.issue("another")
     (tmp_path / "bad").write_text(other.key)
     filed.model.attach_resource(APP, "key-file", str(tmp_path / "bad"))
     leader = filed.leader()
     filed.until(lambda: filed.shows(leader, "blocked", "key-file does not belong to cert-file"))
-    del right
 
 
 def test_unusable_certificates_are_named(authority: Authority):
