@@ -40,9 +40,9 @@ bench: $(setup_done)
 faults: $(setup_done)
 	@$(BIN)/python -m lab.faults $(ARGS)
 
-# The tests run in one pytest, so that the last line counts them all.
+# The tests run in one pytest, so that the last line counts them all. `make lab` runs the long ones too.
 test: lint static collect
-	$(PYTEST) $(UNIT) $(FUNCTIONAL) $(LAB)
+	$(PYTEST) -m "not long" $(UNIT) $(FUNCTIONAL) $(LAB)
 
 lint: $(setup_done)
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ def test_a_killed_primary_process_comes_back(trio: Cluster):
     trio.model.kill_process(trio.primary(), "redis", "redis-server")
 
 
+@pytest.mark.long
 def test_the_new_primary_dies_while_its_failover_ends(trio: Cluster):
     trio.switch_to(trio.replicas()[0])
     trio.model.kill_process(trio.primary(), "redis", "redis-server")
@@ -71,6 +72,7 @@ def test_the_pod_of_the_primary_dies(trio: Cluster, graceful: bool):
     assert recorded(trio) == []
 
 
+@pytest.mark.long
 def test_the_pod_of_the_primary_stays_away_for_a_while(trio: Cluster):
     old = trio.primary()
     trio.model.kill_pod(old, hold_s=12)
@@ -108,6 +110,7 @@ def test_ten_pod_kills_in_a_row_leave_every_sentinel_right(trio: Cluster):
         assert (view.sentinel.others, view.sentinel.checked) == (2, "OK")
 
 
+@pytest.mark.long
 def test_another_leader_repairs_what_is_wrong(trio: Cluster):
     leader = next(unit for unit in trio.replicas() if unit != trio.leader())
     trio.model.elect(leader)
@@ -118,6 +121,7 @@ def test_another_leader_repairs_what_is_wrong(trio: Cluster):
     assert [v.sentinel and v.sentinel.quorum for v in trio.views().values()] == [2, 2, 2]
 
 
+@pytest.mark.long
 def test_a_new_leader_records_the_failover_when_leader_and_primary_die(trio: Cluster):
     old = trio.primary()
     trio.model.elect(old)

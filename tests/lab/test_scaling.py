@@ -46,6 +46,7 @@ def test_one_three_five_three_one_zero_three(make_cluster: Make):
     to_zero_and_back(cluster, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("departed", ["late", "never"])
 def test_the_lowest_leave_primary_and_leader_among_them(make_cluster: Make, departed: str):
     cluster = make_cluster(3, departed=departed, leavers="lowest")

@@ -55,6 +55,7 @@ def test_a_name_that_does_not_resolve_yet(trio: Cluster):
     assert trio.not_served() == []
 
 
+@pytest.mark.long
 def test_a_name_that_is_gone(trio: Cluster):
     unit = trio.replicas()[0]
     trio.model.elect(trio.primary())
@@ -95,6 +96,7 @@ def test_a_wrong_password_for_the_charm_is_mended(trio: Cluster, kind: str):
     assert passwords() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", PORTS)
 def test_wrong_passwords_that_the_charm_cannot_mend(trio: Cluster, kind: str):
     unit = trio.replicas()[0]
@@ -109,6 +111,7 @@ def test_wrong_passwords_that_the_charm_cannot_mend(trio: Cluster, kind: str):
         trio.ask(unit, kind, f"ACL SETUSER default resetpass >{right}", password=wrong)
 
 
+@pytest.mark.long
 def test_a_replica_that_the_primary_refuses(trio: Cluster):
     unit = trio.replicas()[0]
     trio.ask(unit, "redis", "CONFIG SET masterauth another-password", "CLIENT KILL TYPE master")
@@ -140,6 +143,7 @@ def test_a_sentinel_that_answers_nothing(trio: Cluster):
         trio.model.thaw(unit, "sentinel", "redis-server")
 
 
+@pytest.mark.long
 def test_a_sentinel_that_answers_nothing_does_not_stop_the_others(trio: Cluster):
     leader = trio.leader()
     unit = next(unit for unit in trio.units() if unit != leader)
@@ -156,6 +160,7 @@ def test_a_sentinel_that_answers_nothing_does_not_stop_the_others(trio: Cluster)
     trio.settle(tick=True)
 
 
+@pytest.mark.long
 def test_a_redis_that_answers_nothing(trio: Cluster):
     unit = trio.replicas()[0]
     trio.model.freeze(unit, "redis", "redis-server")

@@ -67,6 +67,7 @@ def test_each_unit_has_a_certificate_with_its_names(related: Secured):
     assert refused(related) == []
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(ROUNDS))
 @pytest.mark.parametrize("change", ["issue", "authority"])

@@ -142,6 +142,7 @@ def test_all_passwords_change_and_nobody_is_refused(trio: Secured, logins: Login
         trio.ask(unit, "sentinel", "ACL LOG RESET")
 
 
+@pytest.mark.long
 def test_the_new_passwords_hold_after_a_failover_and_a_new_pod(trio: Secured):
     serial = rotate(trio)
     trio.until(lambda: not_settled(trio, serial))
@@ -151,6 +152,7 @@ def test_the_new_passwords_hold_after_a_failover_and_a_new_pod(trio: Secured):
     assert refused(trio) == []
 
 
+@pytest.mark.long
 def test_one_user_can_be_chosen(trio: Secured):
     before = passwords(trio)
     serial = rotate(trio, user="replication")
@@ -159,6 +161,7 @@ def test_one_user_can_be_chosen(trio: Secured):
     assert {user for user in USERS if before[user] != after[user]} == {"replication"}
 
 
+@pytest.mark.long
 def test_a_leader_that_dies_in_the_middle_is_followed_by_another(trio: Secured):
     before = passwords(trio)
     serial = rotate(trio)
@@ -178,6 +181,7 @@ def test_an_unknown_user_is_refused(trio: Secured):
     assert (result.status, "no user nobody" in result.message) == ("failed", True)
 
 
+@pytest.mark.long
 def test_the_operator_can_choose_and_choose_wrong(trio: Secured):
     leader = trio.leader()
     chosen = "chosen-by-the-operator"

@@ -75,12 +75,14 @@ def test_tls_goes_on_and_off_under_load(filed: Secured, authority: Authority, nu
         assert refused(filed) == []
 
 
+@pytest.mark.long
 def test_a_new_pod_comes_back_with_tls(filed: Secured):
     filed.model.kill_pod(filed.primary())
     filed.settle(UNITS)
     assert refused(filed) == []
 
 
+@pytest.mark.long
 def test_wrong_files_are_named_and_change_nothing(
     filed: Secured, authority: Authority, tmp_path: Path
 ):
@@ -91,6 +93,7 @@ def test_wrong_files_are_named_and_change_nothing(
     filed.until(lambda: filed.shows(leader, "blocked", "key-file does not belong to cert-file"))
 
 
+@pytest.mark.long
 def test_unusable_certificates_are_named(authority: Authority):
     from material import MaterialError, check
 
