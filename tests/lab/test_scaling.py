@@ -55,6 +55,7 @@ def test_the_lowest_leave_primary_and_leader_among_them(make_cluster: Make, depa
     grow(cluster, 3)
 
 
+@pytest.mark.long
 def test_five_to_one_at_once_to_zero_and_back_with_nobody_told(make_cluster: Make):
     cluster = make_cluster(5, departed="never", leavers="highest")
     cluster.switch_to(f"{APP}/3")
