@@ -135,13 +135,22 @@ class Cluster:
         return f"{APP}/{host.split('.')[0].rsplit('-', 1)[1]}" if host else None
 
     def secret_values(self) -> set[str]:
-        """Return every value of every secret of the application."""
-        return {
-            value
-            for secret in self.model.secrets(APP).values()
-            for content in secret["revisions"].values()
-            for value in content.values()
-        }
+        """Return every password in every secret of the application.
+
+        Beside them stands only the serial of their state, which the databag shows too. The next
+        and the previous ones, while there are some, are maps in JSON.
+        """
+        found: set[str] = set()
+        for secret in self.model.secrets(APP).values():
+            for content in secret["revisions"].values():
+                found |= {
+                    text
+                    for key, text in content.items()
+                    if key.endswith("-password") or key == "seal"
+                }
+                for key in ("next", "previous"):
+                    found |= set(json.loads(content.get(key, "{}")).values())
+        return found
 
     def password(self, kind: str) -> str:
         """Return that of the administrator of ``redis`` or of ``sentinel``."""
