@@ -28,6 +28,8 @@ from lab.trial import APP, TROUBLE, Bench, LogMarks, Scene, Trial, median_and_wo
 ROOT = Path(__file__).parents[1]
 SIZES = (1, 2, 3, 5)
 CUT_S = 20.0
+AWAY_S = 8.0
+"""Until a pod that has been killed is back: it was scheduled elsewhere, its image pulled."""
 FREEZE_S = 12.0
 """Longer than the Sentinels need to replace the primary."""
 RUNS = 10
@@ -66,6 +68,12 @@ def _kill_pod(scene: Scene) -> None:
     unit = scene.the_primary()
     scene.say(f"kill the pod of {unit}")
     scene.model.kill_pod(unit)
+
+
+def _lose_pod(scene: Scene) -> None:
+    unit = scene.the_primary()
+    scene.say(f"kill the pod of {unit}, which comes back in {AWAY_S:.0f} s")
+    scene.model.kill_pod(unit, hold_s=AWAY_S)
 
 
 def _delete_pod(scene: Scene) -> None:
@@ -195,6 +203,7 @@ FAULTS = {
         Fault("to-zero", _to_zero_and_back, (1, 3)),
         Fault("kill-process", _kill_process, target_s=(1.2, 1.2)),
         Fault("kill-pod", _kill_pod, target_s=(2.5, 2.5)),
+        Fault("lose-pod", _lose_pod, target_s=(2.5, 2.5)),
         Fault("all-pods", _all_pods, SOME),
         Fault("freeze", _freeze),
         Fault("cut", _cut, target_s=(3.5, 3.5)),

@@ -29,6 +29,9 @@ EXPORTER_PORT = 9121
 NOTICE_KEY = "charmhub.io/redis-k8s/look-again"
 """One key for all notices, so that Pebble and Juju fold a burst of them into one event."""
 
+REPL_TIMEOUT_S = 10
+"""Silence after which either end of a replication link gives it up."""
+
 # Paths in the workload containers.
 STORAGE_DIR = "/var/lib/redis"
 SENTINEL_DIR = f"{STORAGE_DIR}/sentinel"

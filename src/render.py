@@ -83,6 +83,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         host=world.host,
         min_replicas=plan.min_replicas(world),
         max_lag_s=plan.max_lag_s(world),
+        repl_timeout_s=c.REPL_TIMEOUT_S,
     )
     users = _render(
         "users.acl.j2",
@@ -143,6 +144,7 @@ def sentinel_files(world: World) -> tuple[File, ...]:
                 world,
                 {
                     "SENTINEL_CONF": c.SENTINEL_CONF,
+                    "REPL_TIMEOUT": str(c.REPL_TIMEOUT_S),
                     "SENTINEL_SERVES": tls.sentinel_serves(world) or tls.PLAIN,
                 },
             ),
