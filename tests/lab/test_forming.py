@@ -15,7 +15,6 @@ import pytest
 
 from tests.lab.cluster import APP, PORTS, Cluster, holders
 
-
 MEANT = re.compile(r"\S*action-set (redis|sentinel)-password=\S+ ")
 """The two results that are passwords; Juju takes the results of actions as arguments only."""
 

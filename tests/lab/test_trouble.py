@@ -8,6 +8,7 @@ Every test ends in the fixture: all right again by itself, nothing lost, no unit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -78,6 +79,33 @@ def test_a_name_server_that_does_not_answer_stops_no_failover(trio: Cluster):
     finally:
         trio.model.settings({"dns_mode": "ok"})
     trio.model.thaw(old, "redis", "redis-server")
+
+
+def test_a_replica_leaves_the_address_that_its_primary_had(trio: Cluster):
+    """A connection to an address that nobody has any more lasts as long as repl-timeout."""
+    unit = trio.replicas()[0]
+    host = trio.host(trio.primary())
+    gone = "10.255.255.1"
+    rename = f"sed -E 's/^[0-9.]+ ({re.escape(host)} )/{gone} \\1/' /etc/hosts"
+
+    def stuck() -> list[str]:
+        done = trio.model.exec(
+            unit, "redis", ["sh", "-c", f'text=$({rename}) && echo "$text" >/etc/hosts']
+        )
+        assert done.returncode == 0, done
+        trio.ask(unit, "redis", "CONFIG SET repl-timeout 3600", "CLIENT KILL TYPE master")
+        state = trio.ask(unit, "redis", "INFO replication")
+        return [] if "master_link_status:down" in state else ["the name was kept too soon"]
+
+    trio.until(stuck)
+    trio.until(
+        lambda: (
+            []
+            if "master_link_status:up" in trio.ask(unit, "redis", "INFO replication")
+            else ["it waits for the address that is gone"]
+        )
+    )
+    assert trio.ask(unit, "redis", "CONFIG GET repl-timeout") == ["repl-timeout", "10"]
 
 
 @pytest.mark.parametrize("kind", PORTS)
