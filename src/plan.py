@@ -23,11 +23,14 @@ SENTINEL_PERIODS_MS = {
     "ping-period": "250",
     "ask-period": "100",
     "min-link-reconnect-period": "1000",
+    "slave-reconf-timeout": "100",
 }
 """How often a Sentinel asks nodes for INFO, pings them, asks its peers if the primary is down,
-and gives up a silent connection to try the name anew. By default 10 s, 1 s, 1 s and 15 s: with
-these, what changes is seen in a second, and an election begins a second earlier. Sentinel does not
-keep them over a restart."""
+gives up a silent connection to try the name anew, and how long it waits in a failover to see the
+replicas that it has turned to the new primary. By default 10 s, 1 s, 1 s, 15 s and 10 s: with
+these, what changes is seen in a second, an election begins a second earlier, and the Sentinel that
+fails over records the new primary a second earlier; until it does, it gives clients the old one.
+Sentinel does not keep them over a restart."""
 PARALLEL_SYNCS = "9"
 """All replicas turn to a new primary at once. One after the other, the Sentinel that fails over
 goes on recording the old primary for a second each, and some clients believe the record."""
@@ -387,7 +390,10 @@ def _own_redis_steps(world: World) -> Iterator[Step]:
     if redis is None or (world.stopping and not world.is_leaving):
         # A pod that stops hands over by its own script; nothing else is of use any more.
         return
-    if sentinel is not None and not sentinel.failing_over and not sentinel.in_tilt:
+    # While the role is moved, a replica is primary before its own Sentinel hears of it, and the
+    # Sentinel that moves it may be another one.
+    moving = world.failing_over or world.handing_over
+    if sentinel is not None and not moving and not sentinel.in_tilt:
         named = sentinel.primary_host
         wrong = redis.is_primary or redis.primary_host != named
         # Self-demotion by Sentinel's script comes first; this is the net beneath it.
@@ -435,13 +441,17 @@ def _is_astray(world: World, sentinel: SentinelView, agreed: str) -> bool:
 
 def is_in_doubt(world: World) -> bool:
     """Whether a look at this unit and the primary is not enough to judge its Sentinel."""
-    sentinel = world.own_sentinel
+    redis, sentinel = world.own_redis, world.own_sentinel
     return (
         not world.asked_all
         and sentinel is not None
         and sentinel.primary_host is not None
         and not sentinel.failing_over
-        and not is_primary(world, sentinel.primary_host)
+        and (
+            not is_primary(world, sentinel.primary_host)
+            # Which of the two is right depends on what the others are about to do.
+            or (redis is not None and redis.is_primary and sentinel.primary_host != world.host)
+        )
     )
 
 

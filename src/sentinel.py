@@ -35,7 +35,13 @@ logger = logging.getLogger(__name__)
 
 _UNKNOWN = "No such master with that name"
 _POLL_S = 0.02
-_DEBUG_OPTIONS = ("info-period", "ping-period", "ask-period", "min-link-reconnect-period")
+_DEBUG_OPTIONS = (
+    "info-period",
+    "ping-period",
+    "ask-period",
+    "min-link-reconnect-period",
+    "slave-reconf-timeout",
+)
 """Options that Sentinel keeps for all it watches, under DEBUG; the others are of one primary."""
 
 

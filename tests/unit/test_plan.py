@@ -245,6 +245,18 @@ def test_nobody_is_demoted_while_the_sentinel_is_not_sure(changes):
     assert not any(isinstance(s, Follow) for s in next_steps(with_sentinels(world, h1=own)))
 
 
+def test_nobody_is_demoted_while_another_sentinel_moves_the_role():
+    world = with_redis(at_rest(host=H1, is_leader=False), h1=primary())
+    executor = replace(world.sentinels[H0], failing_over=True)
+    assert Follow(H1, H0) not in next_steps(with_sentinels(world, h0=executor))
+
+
+def test_nobody_is_demoted_while_somebody_hands_over():
+    world = with_redis(at_rest(host=H1, is_leader=False), h1=primary())
+    claimed = replace(world.redis[H0], handover_claims=1)
+    assert Follow(H1, H0) not in next_steps(with_redis(world, h0=claimed))
+
+
 @pytest.mark.parametrize("view", [None, replica(H1)], ids=["silent", "replica"])
 def test_nobody_follows_one_that_does_not_say_itself_that_it_is_primary(view):
     world = with_redis(at_rest(host=H1, is_leader=False), h1=primary(), h0=view)
