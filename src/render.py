@@ -144,7 +144,6 @@ def sentinel_files(world: World) -> tuple[File, ...]:
                 world,
                 {
                     "SENTINEL_CONF": c.SENTINEL_CONF,
-                    "REPL_TIMEOUT": str(c.REPL_TIMEOUT_S),
                     "SENTINEL_SERVES": tls.sentinel_serves(world) or tls.PLAIN,
                 },
             ),
@@ -284,6 +283,7 @@ def _cluster_env(world: World, more: Mapping[str, str]) -> str:
         "MASTER_NAME": world.app,
         "REDIS_PORT": str(c.REDIS_PORT),
         "SENTINEL_PORT": str(c.SENTINEL_PORT),
+        "REPL_TIMEOUT": str(c.REPL_TIMEOUT_S),
         "NOTICE_KEY": c.NOTICE_KEY,
         "OPERATOR_PASSWORD": _credentials(world).operator,
         "TLS": transport_mode(world) if world.tls.active else "never",
