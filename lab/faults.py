@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -30,6 +31,9 @@ SIZES = (1, 2, 3, 5)
 CUT_S = 20.0
 AWAY_S = 8.0
 """Until a pod that has been killed is back: it was scheduled elsewhere, its image pulled."""
+CONTENTION_S = 60.0
+BUSY_EACH = 4
+"""Endless loops for each processor while there is contention."""
 FREEZE_S = 12.0
 """Longer than the Sentinels need to replace the primary."""
 RUNS = 10
@@ -140,7 +144,7 @@ def _kill_the_leader_in_a_removal(scene: Scene) -> None:
 
 
 def _add_while_failing_over(scene: Scene) -> None:
-    _kill_pod(scene)
+    _lose_pod(scene)
     # From before the Sentinels notice until after they have decided.
     time.sleep(0.5 + 0.7 * (scene.number % RUNS))
     scene.say("add a unit")
@@ -157,6 +161,22 @@ def _empty_majority(scene: Scene) -> None:
     others = [unit for unit in alive if unit != primary]
     for unit in [primary, *others[: len(alive) // 2]]:
         scene.empty(unit)
+
+
+def _contention(scene: Scene) -> None:
+    count = BUSY_EACH * (os.cpu_count() or 1)
+    scene.say(f"{count} busy processes for {CONTENTION_S:.0f} s")
+    loop = (
+        f"import time\nend = time.monotonic() + {CONTENTION_S}\nwhile time.monotonic() < end: pass"
+    )
+    marks = LogMarks.now(scene.model)
+    busy = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
+    for process in busy:
+        process.wait()
+    printed = "".join(marks.printed())
+    scene.say(f"over; the primary was taken for down {printed.count('+sdown master')} times")
+    if "+try-failover" in printed:
+        scene.wrong.append("the Sentinels failed over from a primary that served")
 
 
 def _to_zero_and_back(scene: Scene) -> None:
@@ -219,6 +239,7 @@ FAULTS = {
         Fault("add-in-failover", _add_while_failing_over, after=lambda units: units + 1),
         Fault("empty-volume", _empty_volume, SOME),
         Fault("empty-majority", _empty_majority, MANY),
+        Fault("contention", _contention, MANY),
     )
 }
 """By name; the planned changes come first."""
@@ -390,7 +411,7 @@ def run_nemesis(
         run_once(bench, fault, plan.units, plan.number, results)
 
 
-def _settings(pairs: Sequence[str]) -> dict[str, str]:
+def _pairs(pairs: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
@@ -406,20 +427,21 @@ def main() -> int:
     parser.add_argument("--charm", type=Path, default=ROOT, help="the charm's directory")
     parser.add_argument("--model", default="faults", help="the model's name")
     parser.add_argument("--set", nargs="+", default=[], metavar="K=V", help="settings of the lab")
+    parser.add_argument("--config", nargs="+", default=[], metavar="K=V", help="of the charm")
     parser.add_argument("--folder", type=Path, help="for the results")
     parser.add_argument("--keep", action="store_true", help="keep the logs of every trial")
     options = parser.parse_args()
     seed = options.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(3), "big")
-    settings = _settings(options.set)
-    about: dict[str, Any] = {"settings": settings}
+    settings, config = _pairs(options.set), _pairs(options.config)
+    about: dict[str, Any] = {"settings": settings, "config": config}
     if options.nemesis is not None:
         about["seed"] = seed
         print(f"seed {seed}")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     results = Results(options.folder or ROOT / "build" / "faults" / stamp, about, options.keep)
-    bench = Bench(options.model, options.charm.resolve(), settings)
+    bench = Bench(options.model, options.charm.resolve(), settings, config)
     stopped = False
     try:
         if options.nemesis is not None:

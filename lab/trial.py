@@ -15,7 +15,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -122,12 +122,20 @@ class Bench:
         name: of the model; an old one of that name is destroyed.
         charm: the charm's directory.
         settings: of the model.
+        config: of the application.
     """
 
-    def __init__(self, name: str, charm: Path, settings: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        name: str,
+        charm: Path,
+        settings: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ):
         self.model = Model(name)
         self._charm = charm
         self._settings = dict(settings or {})
+        self._config = dict(config or {})
         self._probe: topology.Probe | None = None
         self._access: wire.Access | None = None
         self._looking = threading.Lock()
@@ -145,7 +153,9 @@ class Bench:
             TrialError: that never came.
         """
         self.destroy()
-        self.model.deploy(self._charm, app=APP, units=units, settings=self._settings)
+        self.model.deploy(
+            self._charm, app=APP, units=units, config=self._config, settings=self._settings
+        )
         self.model.wait(
             lambda s: all(
                 unit["workload"]["current"] == "active"
@@ -611,6 +621,13 @@ class LogMarks:
         """Return where they end now."""
         _, lines = model.follow_log(sys.maxsize, 0.0)
         return cls(model, lines, {path: path.stat().st_size for path in _container_logs(model)})
+
+    def printed(self) -> Iterator[str]:
+        """Yield what each container has printed since then."""
+        for path in _container_logs(self.model):
+            with path.open("rb") as file:
+                file.seek(self.sizes.get(path, 0))
+                yield file.read().decode(errors="replace")
 
     def keep(self, folder: Path) -> None:
         """Write what came since then, and how things are, into a folder."""
