@@ -428,6 +428,7 @@ def main() -> int:
     parser.add_argument("--model", default="faults", help="the model's name")
     parser.add_argument("--set", nargs="+", default=[], metavar="K=V", help="settings of the lab")
     parser.add_argument("--config", nargs="+", default=[], metavar="K=V", help="of the charm")
+    parser.add_argument("--tls", action="store_true", help="everything speaks TLS")
     parser.add_argument("--folder", type=Path, help="for the results")
     parser.add_argument("--keep", action="store_true", help="keep the logs of every trial")
     options = parser.parse_args()
@@ -435,13 +436,13 @@ def main() -> int:
     if seed is None:
         seed = int.from_bytes(os.urandom(3), "big")
     settings, config = _pairs(options.set), _pairs(options.config)
-    about: dict[str, Any] = {"settings": settings, "config": config}
+    about: dict[str, Any] = {"settings": settings, "config": config, "tls": options.tls}
     if options.nemesis is not None:
         about["seed"] = seed
         print(f"seed {seed}")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     results = Results(options.folder or ROOT / "build" / "faults" / stamp, about, options.keep)
-    bench = Bench(options.model, options.charm.resolve(), settings, config)
+    bench = Bench(options.model, options.charm.resolve(), settings, config, options.tls)
     stopped = False
     try:
         if options.nemesis is not None:

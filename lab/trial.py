@@ -7,6 +7,7 @@ What is done is the caller's, see `faults` and `nemesis`; this module holds the 
 done to (`Bench`), what a trial records (`Trial`) and what counts as wrong.
 """
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -19,8 +20,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from lab.authority import Authority
 from lab.client import LabError, LabTimeout, Model
 from lab.clients import checker, history, topology, wire
 from lab.clients.checker import RecordLog, WriteLog
@@ -123,6 +126,7 @@ class Bench:
         charm: the charm's directory.
         settings: of the model.
         config: of the application.
+        tls: whether everything speaks TLS, with certificates from files.
     """
 
     def __init__(
@@ -131,11 +135,13 @@ class Bench:
         charm: Path,
         settings: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
+        tls: bool = False,
     ):
         self.model = Model(name)
         self._charm = charm
         self._settings = dict(settings or {})
         self._config = dict(config or {})
+        self._authority = Authority("the authority of the trials") if tls else None
         self._probe: topology.Probe | None = None
         self._access: wire.Access | None = None
         self._looking = threading.Lock()
@@ -146,6 +152,11 @@ class Bench:
         assert self._access is not None, "nothing is deployed"
         return self._access
 
+    @property
+    def ca(self) -> str:
+        """The certificate of the authority, in PEM format; empty: plain text."""
+        return self._authority.pem if self._authority else ""
+
     def deploy(self, units: int) -> None:
         """Deploy anew, whatever was there, and wait until all is right.
 
@@ -153,9 +164,19 @@ class Bench:
             TrialError: that never came.
         """
         self.destroy()
-        self.model.deploy(
-            self._charm, app=APP, units=units, config=self._config, settings=self._settings
-        )
+        with TemporaryDirectory() as folder:
+            config, resources = self._config, {}
+            if self._authority is not None:
+                config = {**config, "enable-tls": True}
+                resources = self._authority.issue("redis").write(Path(folder))
+            self.model.deploy(
+                self._charm,
+                app=APP,
+                units=units,
+                config=config,
+                resources=resources,
+                settings=self._settings,
+            )
         self.model.wait(
             lambda s: all(
                 unit["workload"]["current"] == "active"
@@ -168,7 +189,7 @@ class Bench:
         first = access.hosts[0]
         hosts = [first.replace(f"{APP}-0", f"{APP}-{n}", 1) for n in range(MOST_UNITS)]
         self._access = wire.Access(
-            APP, tuple(hosts), access.redis_password, access.sentinel_password
+            APP, tuple(hosts), access.redis_password, access.sentinel_password, self.ca
         )
         self._probe = topology.Probe(self.model, APP, self._access)
         self.restore(units)
@@ -299,10 +320,13 @@ class Bench:
         Raises:
             TrialError: it does not say.
         """
+        program = "exec redis-cli"
+        if self.ca:
+            program = f". /etc/redis-k8s/cluster.env; {program} --tls --cacert $CA_FILE"
         said = self.model.exec(
             self.alive()[0],
             "redis",
-            ["redis-cli"],
+            ["sh", "-c", program],
             stdin=f"AUTH {self.access.redis_password}\nCONFIG GET min-replicas-max-lag\n",
         )
         words = said.stdout.split()
@@ -386,7 +410,7 @@ class Scene:
             self.inside.append(Inside(status["host"], client, cut_s, healed_s, len(units)))
 
     def _client_inside(self, unit: str, status: Mapping[str, Any]) -> WriterProcess:
-        access = wire.Access(APP, (status["host"],), self.bench.access.redis_password)
+        access = dataclasses.replace(self.bench.access, hosts=(status["host"],))
         key = f"inside-{next(self._numbers)}"
         client = WriterProcess(
             lambda argv, **kwargs: self.model.spawn(argv, beside=unit, **kwargs),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.authority import Authority
 from tests.lab.cluster import APP
-from tests.lab.security.authority import Authority
 from tests.lab.security.checks import longest_gap_s, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, disturb
 from tests.lab.security.secured import Secured

@@ -1,7 +1,7 @@
 # Copyright 2026 Canonical Ltd.
 # See LICENSE file for licensing details.
 
-"""An authority for the tests, and the certificates that it signs."""
+"""An authority of the lab's own, and the certificates that it signs."""
 
 from __future__ import annotations
 
