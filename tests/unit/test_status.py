@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import ops
@@ -24,7 +25,7 @@ from tests.unit.worlds import (
     with_redis,
     with_sentinels,
 )
-from world import Config, ContainerView, TlsView, World
+from world import Config, ContainerView, TlsRecord, TlsView, World
 
 REPLICA = at_rest(host=H1, is_leader=False)
 SEVERITY = ("error", "blocked", "maintenance", "waiting", "active")
@@ -150,3 +151,16 @@ def test_of_two_problems_of_one_kind_the_cause_is_shown():
 def test_the_messages_that_users_know_are_kept():
     assert status.NO_MAJORITY == ops.WaitingStatus("Waiting for majority")
     assert status.NO_REDIS == ops.WaitingStatus("Waiting for Redis...")
+
+
+@pytest.mark.parametrize(
+    ("days", "message"), [(8, ""), (6, status.EXPIRES_SOON), (0.1, status.EXPIRES_SOON)]
+)
+def test_a_certificate_that_ends_within_a_week_is_told_of(days: float, message: str):
+    served = "cert-1/ca-1"
+    record = TlsRecord(redis=served, sentinel=served, expires=time.time() + days * 24 * 3600)
+    view = TlsView(wanted=True, active=True, records={H1: record}, redis=served, sentinel=served)
+    assert of_unit(replace(REPLICA, tls=view)) == ops.ActiveStatus(message)
+    # What another unit serves is told by that one.
+    others = replace(view, records={H0: record})
+    assert of_unit(replace(REPLICA, tls=others)) == ops.ActiveStatus()
