@@ -10,20 +10,21 @@ nothing is left to do or the hook's budget is spent. What the events mean is in 
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import shutil
 import sys
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import events
 
 if __name__ == "__main__" and events.is_idle(os.environ):
     sys.exit()
+
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import ops
 

@@ -10,8 +10,6 @@ once, with the leader's record of the units in the peer relation.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable, Mapping
 
 from constants import PEER_RELATION, TLS_KEY
@@ -25,16 +23,21 @@ _FOR_THE_LEADER = frozenset(
 
 def ask_is_leader() -> bool:
     """Ask Juju whether this unit leads; its answer holds for 30 s at least."""
-    answer = subprocess.run(["is-leader", "--format=json"], check=True, capture_output=True)
-    return bool(json.loads(answer.stdout))
+    return bool(_ask("is-leader"))
 
 
 def ask_has_tls() -> bool:
     """Ask Juju whether the peer that this hook is about says something of its TLS."""
-    answer = subprocess.run(
-        ["relation-get", "--format=json", TLS_KEY], check=True, capture_output=True
-    )
-    return bool(json.loads(answer.stdout or "null"))
+    return bool(_ask("relation-get", TLS_KEY))
+
+
+def _ask(tool: str, *words: str) -> object:
+    # Not needed for the most frequent of the idle events, and half of what they would cost.
+    import json
+    import subprocess
+
+    answer = subprocess.run([tool, "--format=json", *words], check=True, capture_output=True)
+    return json.loads(answer.stdout or "null")
 
 
 def is_idle(
