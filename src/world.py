@@ -206,7 +206,7 @@ class File:
 class Config:
     """The options of the charm, checked."""
 
-    down_after_ms: int = 1500
+    down_after_ms: int = 1200
     tls: bool = False
     """The option ``enable-tls``."""
     problem: str | None = None

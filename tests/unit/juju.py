@@ -26,7 +26,7 @@ from tests.fakes import Cluster
 
 APP = "redis-k8s"
 MODEL = "demo"
-DOWN_AFTER_MS = 1500
+DOWN_AFTER_MS = 1200
 PASSWORDS = {
     "redis-password": "admin-pw",
     "sentinel-password": "sentinel-admin-pw",

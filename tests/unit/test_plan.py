@@ -312,7 +312,7 @@ def test_the_fence_follows_the_planned_units(units, fence):
 
 @pytest.mark.parametrize(
     ("down_after_ms", "lag_s", "pause_ms"),
-    [(1500, 2, 1000), (2000, 2, 1500), (4999, 2, 4000), (5000, 3, 4000), (60000, 3, 4000)],
+    [(1200, 2, 700), (2000, 2, 1500), (4999, 2, 4000), (5000, 3, 4000), (60000, 3, 4000)],
 )
 def test_lag_and_pause_follow_the_time_in_which_sentinel_notices(down_after_ms, lag_s, pause_ms):
     world = replace(at_rest(), config=Config(down_after_ms=down_after_ms))
