@@ -6,6 +6,7 @@ controller, which goes on when the caller ends. ``destroy`` leaves nothing.
 
 from __future__ import annotations
 
+import builtins
 import itertools
 import json
 import os
@@ -66,6 +67,7 @@ class Model:
     def __init__(self, name: str = "lab") -> None:
         self.name = name
         self.dir = home() / name
+        self._spawned: builtins.list[subprocess.Popen] = []
 
     @staticmethod
     def list() -> list[str]:
@@ -369,7 +371,7 @@ class Model:
         if os.geteuid() != 0:
             enter = Path(__file__).with_name("enter.py")
             command = [sys.executable, str(enter), str(pid), str(pod_pid)]
-            return subprocess.Popen([*command, *argv], **kwargs)
+            return self._note(subprocess.Popen([*command, *argv], **kwargs))
         handle = os.pidfd_open(pid)
         spaces = sandbox.CLONE_NEWNS | sandbox.CLONE_NEWNET | sandbox.CLONE_NEWPID
         kwargs.setdefault("cwd", os.getcwd())
@@ -384,9 +386,13 @@ class Model:
             return subprocess.Popen(list(argv), **kwargs)
 
         try:
-            return sandbox.in_thread(start)
+            return self._note(sandbox.in_thread(start))
         finally:
             os.close(handle)
+
+    def _note(self, process: subprocess.Popen) -> subprocess.Popen:
+        self._spawned = [each for each in self._spawned if each.poll() is None] + [process]
+        return process
 
     # Trouble.
 
@@ -447,6 +453,12 @@ class Model:
 
     def destroy(self) -> None:
         """End every process of the model and remove all its files."""
+        # The model's first process does not end before each of these has been waited for, which
+        # only their parent can.
+        for process in self._spawned:
+            process.kill()
+            process.wait()
+        self._spawned.clear()
         sandbox.destroy(self.dir)
         try:
             home().rmdir()

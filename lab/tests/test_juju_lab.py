@@ -680,6 +680,15 @@ def test_destroy_leaves_nothing_also_after_the_controller_was_killed(model: Mode
     model.destroy()
 
 
+def test_destroy_ends_what_its_own_process_has_spawned(model: Model):
+    model.deploy(PROBE)
+    model.wait_idle(IDLE_S)
+    spawned = model.spawn(["sleep", "1000"])
+    model.destroy()
+    assert spawned.poll() == -signal.SIGKILL
+    assert sandbox.leftovers(model.dir) == []
+
+
 def test_a_model_outlives_the_command_that_made_it(
     model: Model, capsys: pytest.CaptureFixture[str]
 ):
