@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ops
 
 from constants import CERTIFICATES_RELATION
-from tls import digest
+from tls import TLS, digest, mode
 from world import Material, TlsRecord
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 FILES = ("cert-file", "key-file", "ca-cert-file")
 _ISSUED = ("the certificate", "the key", "the CA certificate")
+_KEPT = "certificate-files"
+"""Label of this unit's own secret with the last certificate of files that was usable."""
 NO_FILES = "Not enough certificates found: attach {} or relate certificates"
 RENEW_AT = 0.8
 """The part of its life after which a certificate is renewed."""
@@ -91,16 +93,30 @@ def issued(library: TLSCertificatesRequiresV4, known: TlsRecord) -> Material:
     return _checked(text, str(key), ca, _ISSUED, True, known)
 
 
-def attached(model: ops.Model, known: TlsRecord) -> Material:
-    """Return the certificate of the file resources.
+def attached(model: ops.Model, known: TlsRecord) -> tuple[Material | None, str]:
+    """Return the certificate of the file resources, and what is wrong with them.
+
+    Files of which one is missing or not usable do not end what runs, nor do the pods that Juju
+    makes anew for them: while a certificate is served, the one of before goes on.
 
     Args:
         model: that has the resources.
         known: as for `issued`.
 
-    Raises:
-        NoMaterialError: a file is missing or is not usable.
+    Returns:
+        The certificate to serve, None: there is none; and for the status why it is not that of
+        the files, empty: it is.
     """
+    try:
+        found = _from_files(model, known)
+    except NoMaterialError as e:
+        return (_kept(model, known) if mode(known.redis) == TLS else None), str(e)
+    if not known.redis.startswith(f"{found.name}/"):
+        _keep(model, found)
+    return found, ""
+
+
+def _from_files(model: ops.Model, known: TlsRecord) -> Material:
     texts = []
     missing = []
     for name in FILES:
@@ -116,6 +132,30 @@ def attached(model: ops.Model, known: TlsRecord) -> Material:
         raise NoMaterialError(NO_FILES.format(", ".join(missing)))
     cert, key, ca = texts
     return _checked(cert, key, ca, FILES, False, known)
+
+
+def _keep(model: ops.Model, material: Material) -> None:
+    """Keep a certificate for a pod that will find no usable files."""
+    content: dict[str, str] = dict(
+        zip(FILES, (material.cert, material.key, material.ca), strict=True)
+    )
+    try:
+        secret = model.get_secret(label=_KEPT)
+    except ops.SecretNotFoundError:
+        model.unit.add_secret(content, label=_KEPT)
+        return
+    if secret.peek_content() != content:
+        secret.set_content(content)
+
+
+def _kept(model: ops.Model, known: TlsRecord) -> Material | None:
+    try:
+        content = model.get_secret(label=_KEPT).peek_content()
+        cert, key, ca = (content[name] for name in FILES)
+        return _checked(cert, key, ca, FILES, False, known)
+    except (ops.SecretNotFoundError, NoMaterialError) as e:
+        logger.info("no certificate of before: %s", e)
+        return None
 
 
 def _checked(

@@ -74,7 +74,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._credentials: Credentials | None = None
         self._secret_changed = False
         self._tls_waits: bool | None = None
-        self._material: Material | str | None = None
+        self._material: tuple[Material | None, str] | None = None
         self._chosen: Mapping[str, str] | str | None = None
         self._claim = contextlib.ExitStack()
         self._has_claim = False
@@ -494,24 +494,23 @@ class RedisK8sCharm(ops.CharmBase):
         if view.wanted:
             if self._material is None:
                 self._material = self._find_material(records.get(world.host, TlsRecord()))
-            if isinstance(self._material, Material):
-                view = replace(view, material=self._material)
-            else:
-                view = replace(view, problem=self._material or None, awaited=not self._material)
+            material, problem = self._material
+            awaited = material is None and not problem
+            view = replace(view, material=material, problem=problem or None, awaited=awaited)
         return replace(world, tls=view)
 
-    def _find_material(self, known: TlsRecord) -> Material | str:
-        """Return this unit's certificate, or why there is none; empty: it has been asked for."""
+    def _find_material(self, known: TlsRecord) -> tuple[Material | None, str]:
+        """Return this unit's certificate, and what is wrong; neither: it has been asked for."""
         import certificates
 
-        try:
-            if self._certificates is not None:
-                return certificates.issued(self._certificates, known)
+        if self._certificates is None:
             return certificates.attached(self.model, known)
+        try:
+            return certificates.issued(self._certificates, known), ""
         except certificates.WaitingForIssueError:
-            return ""
+            return None, ""
         except certificates.NoMaterialError as e:
-            return str(e)
+            return None, str(e)
 
     def _look_at_chosen(self, world: World, shared: peers.Peers) -> World:
         """Add the passwords that the operator chose, or what is wrong with them."""

@@ -104,5 +104,5 @@ SWITCH_BUDGET_S = 2.0
 MOMENT_MS = (650, 800)
 """The age of the target's INFO at which the failover starts: the next INFO then comes just after
 the promotion, and Sentinel sees it at once (measured: 0.5 s instead of 1.3 s)."""
-SCRIPT_MOMENT_MS = (600, 750)
+SCRIPT_MOMENT_MS = (550, 690)
 """The same for the script, which takes longer from one command to the next."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from lab.authority import Authority
 from tests.lab.cluster import APP
-from tests.lab.security.checks import longest_gap_s, refused, speaks, tls_not
+from tests.lab.security.checks import bags, longest_gap_s, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, disturb
 from tests.lab.security.secured import Secured
 
@@ -83,14 +84,31 @@ def test_a_new_pod_comes_back_with_tls(filed: Secured):
 
 
 @pytest.mark.long
-def test_wrong_files_are_named_and_change_nothing(
+@pytest.mark.timeout(600)
+def test_files_are_renewed_one_by_one_while_the_service_goes_on(
     filed: Secured, authority: Authority, tmp_path: Path
 ):
-    other = authority.issue("another")
-    (tmp_path / "bad").write_text(other.key)
-    filed.model.attach_resource(APP, "key-file", str(tmp_path / "bad"))
-    leader = filed.leader()
-    filed.until(lambda: filed.shows(leader, "blocked", "key-file does not belong to cert-file"))
+    """Each attach rolls all pods, and between the two the files do not fit each other."""
+    newer = authority.issue("newer").write(tmp_path)
+    filed.model.attach_resource(APP, "cert-file", newer["cert-file"])
+    words = "key-file does not belong to cert-file"
+    filed.until(
+        lambda: [missing for u in filed.units() for missing in filed.shows(u, "blocked", words)],
+        limit_s=SWITCH_LIMIT_S,
+        hold_s=5.0,
+    )
+    filed.until(filed.not_served)
+    for unit in filed.units():
+        for kind in ("redis", "sentinel"):
+            assert speaks(filed, unit, kind) == "tls"
+    filed.model.attach_resource(APP, "key-file", newer["key-file"])
+    filed.settle(UNITS, limit_s=SWITCH_LIMIT_S)
+    for unit in filed.units():
+        served = json.loads(bags(filed)[unit]["tls"])["redis"].split("/")[0]
+        path = f"/etc/redis-k8s/tls/{served}/cert.pem"
+        pem = filed.model.exec(unit, "redis", ["cat", path]).stdout
+        assert pem.strip() == Path(newer["cert-file"]).read_text().strip()
+    assert refused(filed) == []
 
 
 @pytest.mark.long
