@@ -21,16 +21,17 @@ NOT_ELIGIBLE = 0
 SENTINEL_PERIODS_MS = {
     "info-period": "1000",
     "ping-period": "250",
-    "ask-period": "100",
     "min-link-reconnect-period": "1000",
     "slave-reconf-timeout": "100",
 }
-"""How often a Sentinel asks nodes for INFO, pings them, asks its peers if the primary is down,
-gives up a silent connection to try the name anew, and how long it waits in a failover to see the
-replicas that it has turned to the new primary. By default 10 s, 1 s, 1 s, 15 s and 10 s: with
-these, what changes is seen in a second, an election begins a second earlier, and the Sentinel that
-fails over records the new primary a second earlier; until it does, it gives clients the old one.
-Sentinel does not keep them over a restart."""
+"""How often a Sentinel asks nodes for INFO and pings them, gives up a silent connection to try the
+name anew, and how long it waits in a failover to see the replicas that it has turned to the new
+primary. By default 10 s, 1 s, 15 s and 10 s: with these, what changes is seen in a second, and the
+Sentinel that fails over records the new primary a second earlier; until it does, it gives clients
+the old one. Sentinel does not keep them over a restart."""
+FAILOVER_TIMEOUT_MS = "3000"
+"""An election without a winner, and a failover whose Sentinel died, is tried again after twice
+this time."""
 PARALLEL_SYNCS = "9"
 """All replicas turn to a new primary at once. One after the other, the Sentinel that fails over
 goes on recording the old primary for a second each, and some clients believe the record."""
@@ -461,7 +462,7 @@ def sentinel_options(world: World) -> dict[str, str]:
     An option that the operator got wrong is left out: what runs goes on with what it has.
     """
     options = {
-        "failover-timeout": "10000",
+        "failover-timeout": FAILOVER_TIMEOUT_MS,
         "parallel-syncs": PARALLEL_SYNCS,
         **SENTINEL_PERIODS_MS,
     }

@@ -38,7 +38,6 @@ _POLL_S = 0.02
 _DEBUG_OPTIONS = (
     "info-period",
     "ping-period",
-    "ask-period",
     "min-link-reconnect-period",
     "slave-reconf-timeout",
 )

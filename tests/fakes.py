@@ -109,7 +109,6 @@ class FakeSentinel:
         default_factory=lambda: {
             "info-period": "10000",
             "ping-period": "1000",
-            "ask-period": "1000",
         }
     )
     replicas: dict[str, Known] = field(default_factory=dict)

@@ -31,7 +31,7 @@ from redis.retry import Retry
 import constants as c
 import render
 from errors import RedisClientError
-from plan import ELIGIBLE, SENTINEL_PERIODS_MS
+from plan import ELIGIBLE, FAILOVER_TIMEOUT_MS, SENTINEL_PERIODS_MS
 from redis_client import RedisNode
 from sentinel import Sentinel
 from world import Config, Credentials, World
@@ -47,7 +47,6 @@ CREDENTIALS = Credentials(
     exporter="exporter-pw",
 )
 DOWN_AFTER_MS = 2000
-FAILOVER_TIMEOUT_MS = "10000"
 PATIENCE_S = 40.0
 """How long a busy machine may take for what normally takes seconds."""
 

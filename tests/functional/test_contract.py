@@ -13,7 +13,7 @@ import redis
 import sentinel as sentinel_module
 from constants import REDIS_PORT
 from errors import RedisClientError, RefusedError, UnreachableError
-from plan import SENTINEL_PERIODS_MS
+from plan import FAILOVER_TIMEOUT_MS, SENTINEL_PERIODS_MS
 from redis_client import RedisNode, ask, ask_all, connect
 from sentinel import Sentinel, handover
 from tests.fakes import Cluster
@@ -200,7 +200,7 @@ def test_a_sentinel_shows_all_it_knows(cluster: AnyCluster):
     assert not view.in_tilt
     assert view.options == {
         "down-after-milliseconds": "2000",
-        "failover-timeout": "10000",
+        "failover-timeout": FAILOVER_TIMEOUT_MS,
         "parallel-syncs": "9",
         **SENTINEL_PERIODS_MS,
     }
