@@ -29,7 +29,7 @@ name anew, and how long it waits in a failover to see the replicas that it has t
 primary. By default 10 s, 1 s, 15 s and 10 s: with these, what changes is seen in a second, and the
 Sentinel that fails over records the new primary a second earlier; until it does, it gives clients
 the old one. Sentinel does not keep them over a restart."""
-FAILOVER_TIMEOUT_MS = "3000"
+FAILOVER_TIMEOUT_MS = "4000"
 """An election without a winner, and a failover whose Sentinel died, is tried again after twice
 this time."""
 PARALLEL_SYNCS = "9"
