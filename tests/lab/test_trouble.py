@@ -162,6 +162,23 @@ def test_a_full_disk(trio: Cluster, role: str):
     trio.settle(tick=True)
 
 
+@pytest.mark.long
+def test_a_primary_that_gets_no_more_memory(trio: Cluster):
+    unit = trio.primary()
+    limit = (
+        "pid=$(pidof redis-server); "
+        "used=$(sed -n 's/^VmSize:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/$pid/status); "
+        "owner=$(stat -c %u /proc/$pid); group=$(stat -c %g /proc/$pid); "
+        "setpriv --reuid $owner --regid $group --clear-groups "
+        "prlimit --pid $pid --as=$(((used + 65536) * 1024))"
+    )
+    done = trio.model.exec(unit, "redis", ["sh", "-c", limit])
+    assert done.returncode == 0, done
+    trio.ask(unit, "redis", "SETRANGE too-large 400000000 x")
+    said = trio.model.exec(unit, "redis", ["/charm/bin/pebble", "logs", "-n", "all", "redis"])
+    assert "Out Of Memory allocating" in said.stdout
+
+
 def test_a_sentinel_that_answers_nothing(trio: Cluster):
     unit = trio.replicas()[0]
     trio.model.freeze(unit, "sentinel", "redis-server")
