@@ -32,6 +32,9 @@ NOTICE_KEY = "charmhub.io/redis-k8s/look-again"
 REPL_TIMEOUT_S = 10
 """Silence after which either end of a replication link gives it up."""
 
+START_FENCE = "1000"
+"""``min-replicas-to-write`` of a primary that came back and is not heard by most Sentinels yet."""
+
 # Paths in the workload containers.
 STORAGE_DIR = "/var/lib/redis"
 SENTINEL_DIR = f"{STORAGE_DIR}/sentinel"

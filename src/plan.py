@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import constants as c
 import rotation
 import tls
 from world import ContainerView, RedisView, SentinelView, World
@@ -35,6 +36,8 @@ this time."""
 PARALLEL_SYNCS = "9"
 """All replicas turn to a new primary at once. One after the other, the Sentinel that fails over
 goes on recording the old primary for a second each, and some clients believe the record."""
+START_PATIENCE_S = 30
+"""After which the charm lets a primary that came back take writes, if its script did not."""
 REVIVE_AFTER_MS = 60_000
 """How long the old primary's pod may take to come back before other data is made the truth."""
 
@@ -275,11 +278,29 @@ def redis_settings(world: World) -> dict[str, str]:
     if redis.is_primary and min_replicas(world):
         now = redis.settings.get("min-replicas-to-write", "0")
         settings["min-replicas-to-write"] = "1" if now != "0" or redis.connected_replicas else "0"
+    if _holds_back(world, redis):
+        settings["min-replicas-to-write"] = c.START_FENCE
     if world.is_leaving:
         settings["replica-priority"] = str(NOT_ELIGIBLE)
     elif (redis.is_primary or redis.link_up) and not world.handing_over:
         settings["replica-priority"] = str(ELIGIBLE)
     return settings
+
+
+def _holds_back(world: World, redis: RedisView) -> bool:
+    """Whether a primary that came back is to go on refusing writes.
+
+    Its own script lets it take them once most Sentinels have heard it. Should the script have
+    died, the charm does, later than any failover that could have been under way.
+    """
+    if not _has_start_fence(redis):
+        return False
+    doubted = world.failing_over or any(s.primary_down_ms for s in world.sentinels.values())
+    return redis.uptime_s < START_PATIENCE_S or doubted or world.agreed_primary != world.host
+
+
+def _has_start_fence(redis: RedisView) -> bool:
+    return redis.is_primary and redis.settings.get("min-replicas-to-write") == c.START_FENCE
 
 
 def min_replicas(world: World) -> int:
@@ -452,6 +473,7 @@ def is_in_doubt(world: World) -> bool:
             not is_primary(world, sentinel.primary_host)
             # Which of the two is right depends on what the others are about to do.
             or (redis is not None and redis.is_primary and sentinel.primary_host != world.host)
+            or (redis is not None and _has_start_fence(redis))
         )
     )
 
@@ -511,7 +533,8 @@ def _unfence_steps(world: World) -> Iterator[Step]:
     if min_replicas(world) == 0:
         for host, redis in world.redis.items():
             fence = redis.settings.get("min-replicas-to-write", "0")
-            if redis.is_primary and fence != "0" and host in world.planned and host != world.host:
+            mine = host == world.host or _has_start_fence(redis)
+            if redis.is_primary and fence != "0" and host in world.planned and not mine:
                 yield SetRedis(host, "min-replicas-to-write", "0")
 
 

@@ -254,6 +254,7 @@ class RedisNode:
             handover_claims=int(claims[0][1]),
             persists=info.get("aof_last_write_status", "ok") == "ok",
             version=str(info["redis_version"]),
+            uptime_s=int(info["uptime_in_seconds"]),
             settings=flat(replies[3]) if names else {},
         )
 

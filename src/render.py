@@ -102,6 +102,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         "DATA_DIR": c.STORAGE_DIR,
         "BASE_CONF": c.REDIS_CONF,
         "NOTICED_TURNS": "15",
+        "START_FENCE": c.START_FENCE,
         "HANDOVER_CHANNEL": c.HANDOVER_CHANNEL,
         "PAUSE_MS": str(plan.pause_ms(world)),
         "MOMENT_FROM_MS": str(c.SCRIPT_MOMENT_MS[0]),

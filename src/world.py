@@ -146,6 +146,7 @@ class RedisView:
     persists: bool = True
     """Its last write to the append-only file succeeded."""
     version: str = ""
+    uptime_s: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     """The run-time settings the charm looks after (``plan.redis_settings``), as they are."""
 

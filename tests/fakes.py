@@ -693,6 +693,7 @@ class Cluster:
         in_step = len(self._in_step(node.host))
         info: dict[str, Any] = {
             "redis_version": "7.0.15",
+            "uptime_in_seconds": "100",
             "loading": int(node.loading),
             "aof_last_write_status": "ok" if node.persists else "err",
             "role": "master" if node.primary is None else "slave",

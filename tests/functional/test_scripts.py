@@ -124,6 +124,35 @@ def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):
     assert node.redis.view(["replica-priority"]).settings == {"replica-priority": "100"}
 
 
+def test_a_primary_that_comes_back_takes_no_write_before_most_sentinels_hear_it(
+    real: RealCluster,
+):
+    """Those that do not may count its silence to the end, and fail over from it."""
+    node = real.nodes[real.primary]
+    sentinels = [real.sentinel(host) for host in real.hosts]
+    before = [sentinel.view().options for sentinel in sentinels]
+    deaf = {"ping-period": "60000", "down-after-milliseconds": "60000"}
+    for sentinel in sentinels:
+        for name, value in deaf.items():
+            sentinel.set_option(name, value)
+    node.kill("redis")
+    node.start_redis()
+    patiently(lambda: node.redis.view().is_primary, "it is primary again")
+    patiently(lambda: node.redis.view().connected_replicas == 2, "its replicas are back")
+    with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+        real.write(node.host, "early")
+    for sentinel, options in zip(sentinels, before, strict=True):
+        for name in deaf:
+            sentinel.set_option(name, options[name])
+    patiently(
+        lambda: (
+            node.redis.view(["min-replicas-to-write"]).settings["min-replicas-to-write"] == "1"
+        ),
+        "it is heard",
+    )
+    real.write(node.host, "late")
+
+
 def test_a_named_but_empty_node_has_a_peer_promoted_and_follows_it(real: RealCluster):
     node = real.nodes[real.primary]
     real.write(node.host, "precious")

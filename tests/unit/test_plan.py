@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+import constants as c
 import plan
 from plan import (
     AskAgain,
@@ -261,6 +262,32 @@ def test_nobody_is_demoted_while_somebody_hands_over():
 def test_nobody_follows_one_that_does_not_say_itself_that_it_is_primary(view):
     world = with_redis(at_rest(host=H1, is_leader=False), h1=primary(), h0=view)
     assert not any(isinstance(s, Follow) for s in next_steps(world))
+
+
+def came_back(uptime_s: int = 5) -> World:
+    """Return a world whose primary started again, and still refuses writes."""
+    settings = {**primary().settings, "min-replicas-to-write": c.START_FENCE}
+    return with_redis(at_rest(), h0=replace(primary(), settings=settings, uptime_s=uptime_s))
+
+
+def lowers(world: World) -> bool:
+    """Whether the fence of the primary is set."""
+    steps = [step for step in next_steps(world) if isinstance(step, SetRedis)]
+    return any((step.host, step.name) == (H0, "min-replicas-to-write") for step in steps)
+
+
+def test_a_primary_that_came_back_is_left_to_its_script():
+    assert not lowers(came_back())
+    shrinking = replace(came_back(), planned=(H0, H1), host=H1)
+    assert not lowers(shrinking)
+
+
+def test_a_primary_whose_script_died_is_let_go_on_when_nobody_doubts_it():
+    world = came_back(uptime_s=60)
+    assert SetRedis(H0, "min-replicas-to-write", "1") in next_steps(world)
+    doubting = replace(world.sentinels[H1], primary_down_ms=1)
+    assert not lowers(with_sentinels(world, h1=doubting))
+    assert not lowers(with_sentinels(world, h1=None, h2=None))
 
 
 def test_settings_that_are_off_are_set_right():
