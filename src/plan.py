@@ -24,12 +24,14 @@ SENTINEL_PERIODS_MS = {
     "ping-period": "250",
     "min-link-reconnect-period": "1000",
     "slave-reconf-timeout": "100",
+    "tilt-period": "5000",
 }
 """How often a Sentinel asks nodes for INFO and pings them, gives up a silent connection to try the
 name anew, and how long it waits in a failover to see the replicas that it has turned to the new
-primary. By default 10 s, 1 s, 15 s and 10 s: with these, what changes is seen in a second, and the
-Sentinel that fails over records the new primary a second earlier; until it does, it gives clients
-the old one. Sentinel does not keep them over a restart."""
+primary, and how long it does nothing after its clock made a leap. By default 10 s, 1 s, 15 s, 10 s
+and 30 s: with these, what changes is seen in a second, and the Sentinel that fails over records
+the new primary a second earlier; until it does, it gives clients the old one. Sentinel does not
+keep them over a restart."""
 FAILOVER_TIMEOUT_MS = "4000"
 """An election without a winner, and a failover whose Sentinel died, is tried again after twice
 this time."""

@@ -40,6 +40,7 @@ _DEBUG_OPTIONS = (
     "ping-period",
     "min-link-reconnect-period",
     "slave-reconf-timeout",
+    "tilt-period",
 )
 """Options that Sentinel keeps for all it watches, under DEBUG; the others are of one primary."""
 
