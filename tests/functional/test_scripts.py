@@ -10,7 +10,6 @@ import dataclasses
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,52 +111,7 @@ def test_it_reads_again_who_the_peers_are(apart: Apart):
     patiently(lambda: first.redis.view().is_primary, "the smaller application is seen")
 
 
-def nobody_may_be_promoted(real: RealCluster) -> None:
-    """Have a primary that is killed come back as one."""
-    for host in real.replicas:
-        real.redis(host).set({"replica-priority": "0"})
-
-
-def test_a_primary_that_died_has_a_replica_promoted_that_has_it_all(real: RealCluster):
-    """What Redis had not written to its file yet, a replica may have."""
-    node, replica = real.nodes[real.primary], real.replicas[0]
-    real.write(node.host, "acknowledged")
-    patiently(lambda: "acknowledged" in real.keys(replica), "it is replicated")
-    node.kill("redis")
-    forget_log(node)
-    node.start_redis()
-    says(node, "a replica has all that this node has, or more")
-    patiently(lambda: node.host not in real.named, "another is primary")
-    patiently(lambda: node.redis.view().link_up, "it is in sync with that")
-    assert "primary again" not in node.log("redis")
-    assert "acknowledged" in real.keys(real.primary)
-
-
-def test_a_primary_with_more_than_its_replicas_comes_back_as_primary(real: RealCluster):
-    node = real.nodes[real.primary]
-    clients = [real.nodes[host].client() for host in real.replicas]
-    passwords = [client.config_get("masterauth")["masterauth"] for client in clients]
-    try:
-        for client in clients:
-            # It is a replica still, and cannot log in.
-            client.config_set("masterauth", "another-password")
-            client.client_kill_filter(_type="master")
-        patiently(lambda: node.redis.view().connected_replicas == 0, "they are not linked")
-        node.redis.set({"min-replicas-to-write": "0"})
-        # Longer ago than the time within which seconds cannot tell.
-        time.sleep(4)
-        real.write(node.host, "only here")
-        node.kill("redis")
-        node.start_redis()
-        patiently(lambda: node.redis.view().is_primary, "it is primary again")
-    finally:
-        for client, password in zip(clients, passwords, strict=True):
-            client.config_set("masterauth", password or "")
-    assert "only here" in real.keys(node.host)
-
-
 def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):
-    nobody_may_be_promoted(real)
     node = real.nodes[real.primary]
     real.write(node.host, "kept")
     node.kill("redis")
@@ -174,7 +128,6 @@ def test_a_primary_that_comes_back_takes_no_write_before_most_sentinels_hear_it(
     real: RealCluster,
 ):
     """Those that do not may count its silence to the end, and fail over from it."""
-    nobody_may_be_promoted(real)
     node = real.nodes[real.primary]
     sentinels = [real.sentinel(host) for host in real.hosts]
     before = [sentinel.view().options for sentinel in sentinels]
