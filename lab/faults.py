@@ -173,9 +173,9 @@ def _contention(scene: Scene) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
     for process in busy:
         process.wait()
-    printed = "".join(marks.printed())
-    scene.say(f"over; the primary was taken for down {printed.count('+sdown master')} times")
-    if "+try-failover" in printed:
+    printed = b"".join(data for _, data in marks.printed())
+    scene.say(f"over; the primary was taken for down {printed.count(b'+sdown master')} times")
+    if b"+try-failover" in printed:
         scene.wrong.append("the Sentinels failed over from a primary that served")
 
 

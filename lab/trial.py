@@ -646,20 +646,18 @@ class LogMarks:
         _, lines = model.follow_log(sys.maxsize, 0.0)
         return cls(model, lines, {path: path.stat().st_size for path in _container_logs(model)})
 
-    def printed(self) -> Iterator[str]:
-        """Yield what each container has printed since then."""
+    def printed(self) -> Iterator[tuple[Path, bytes]]:
+        """Yield the log of each container, and what has come to it since then."""
         for path in _container_logs(self.model):
             with path.open("rb") as file:
                 file.seek(self.sizes.get(path, 0))
-                yield file.read().decode(errors="replace")
+                yield path, file.read()
 
     def keep(self, folder: Path) -> None:
         """Write what came since then, and how things are, into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        for path in _container_logs(self.model):
-            with path.open("rb") as file:
-                file.seek(self.sizes.get(path, 0))
-                (folder / f"{path.parent.name}-{path.name}").write_bytes(file.read())
+        for path, data in self.printed():
+            (folder / f"{path.parent.name}-{path.name}").write_bytes(data)
         with suppress(LabError):
             text = "\n".join(self.model.log(self.lines))
             (folder / "debug.log").write_text(text + "\n")

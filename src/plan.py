@@ -15,23 +15,11 @@ from dataclasses import dataclass
 import constants as c
 import rotation
 import tls
+from constants import SENTINEL_PERIODS_MS
 from world import ContainerView, RedisView, SentinelView, World
 
 ELIGIBLE = 100
 NOT_ELIGIBLE = 0
-SENTINEL_PERIODS_MS = {
-    "info-period": "1000",
-    "ping-period": "250",
-    "min-link-reconnect-period": "1000",
-    "slave-reconf-timeout": "100",
-    "tilt-period": "5000",
-}
-"""How often a Sentinel asks nodes for INFO and pings them, gives up a silent connection to try the
-name anew, and how long it waits in a failover to see the replicas that it has turned to the new
-primary, and how long it does nothing after its clock made a leap. By default 10 s, 1 s, 15 s, 10 s
-and 30 s: with these, what changes is seen in a second, and the Sentinel that fails over records
-the new primary a second earlier; until it does, it gives clients the old one. Sentinel does not
-keep them over a restart."""
 FAILOVER_TIMEOUT_MS = "4000"
 """An election without a winner, and a failover whose Sentinel died, is tried again after twice
 this time."""
@@ -535,8 +523,8 @@ def _unfence_steps(world: World) -> Iterator[Step]:
     if min_replicas(world) == 0:
         for host, redis in world.redis.items():
             fence = redis.settings.get("min-replicas-to-write", "0")
-            mine = host == world.host or _has_start_fence(redis)
-            if redis.is_primary and fence != "0" and host in world.planned and not mine:
+            raised = redis.is_primary and fence != "0" and not _has_start_fence(redis)
+            if raised and host in world.planned and host != world.host:
                 yield SetRedis(host, "min-replicas-to-write", "0")
 
 

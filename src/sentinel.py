@@ -22,6 +22,7 @@ from constants import (
     MOMENT_MS,
     OFFSETS_BUDGET_S,
     REDIS_PORT,
+    SENTINEL_PERIODS_MS,
     SENTINEL_PORT,
     SWITCH_BUDGET_S,
 )
@@ -35,14 +36,6 @@ logger = logging.getLogger(__name__)
 
 _UNKNOWN = "No such master with that name"
 _POLL_S = 0.02
-_DEBUG_OPTIONS = (
-    "info-period",
-    "ping-period",
-    "min-link-reconnect-period",
-    "slave-reconf-timeout",
-    "tilt-period",
-)
-"""Options that Sentinel keeps for all it watches, under DEBUG; the others are of one primary."""
 
 
 class Sentinel:
@@ -86,7 +79,7 @@ class Sentinel:
             for name in ("down-after-milliseconds", "failover-timeout", "parallel-syncs")
         }
         debug_values = {name.lower(): value for name, value in flat(debug).items()}
-        options |= {name: debug_values[name] for name in _DEBUG_OPTIONS}
+        options |= {name: debug_values[name] for name in SENTINEL_PERIODS_MS}
         return SentinelView(
             primary_host=state["ip"],
             config_epoch=int(state["config-epoch"]),
@@ -104,7 +97,7 @@ class Sentinel:
     def set_option(self, name: str, value: str) -> None:
         """Change one option, as Sentinel names it."""
         with self._connect() as client:
-            if name in _DEBUG_OPTIONS:
+            if name in SENTINEL_PERIODS_MS:
                 ask(client, "SENTINEL", "DEBUG", name, value)
             else:
                 ask(client, "SENTINEL", "SET", self._name, name, value)
