@@ -491,12 +491,16 @@ class RedisK8sCharm(ops.CharmBase):
             turn=shared.turn,
             waits=self._tls_waits,
         )
+        world = replace(world, tls=view)
+        if not tls.needs_certificate(world):
+            return world
+        if self._material is None:
+            self._material = self._find_material(records.get(world.host, TlsRecord()))
+        material, problem = self._material
+        view = replace(view, material=material)
         if view.wanted:
-            if self._material is None:
-                self._material = self._find_material(records.get(world.host, TlsRecord()))
-            material, problem = self._material
             awaited = material is None and not problem
-            view = replace(view, material=material, problem=problem or None, awaited=awaited)
+            view = replace(view, problem=problem or None, awaited=awaited)
         return replace(world, tls=view)
 
     def _find_material(self, known: TlsRecord) -> tuple[Material | None, str]:

@@ -304,12 +304,28 @@ def _kept_up(world: World, now: str) -> str:
     return f"{cert}/{authorities_now}"
 
 
-def _at_start(world: World, node: str) -> str:
-    """Return what a node serves that starts: as the others of its kind do, else as is wanted."""
+def needs_certificate(world: World) -> bool:
+    """Whether this unit has to know its certificate: to go to TLS, or to start in it once more."""
+    return wants(world) == TLS or TLS in (
+        _mode_at_start(world, c.REDIS),
+        _mode_at_start(world, c.SENTINEL),
+    )
+
+
+def _mode_at_start(world: World, node: str) -> str:
+    """Return the mode of the others of its kind, as far as it is known; else what is wanted."""
     own = _record(world, world.host)
     primary = _record(world, world.recorded_primary or "")
     modes = [mode(getattr(record, node)) for record in (own, primary) if record]
-    wanted = next((each for each in modes if each), wants(world))
-    if wanted == TLS and world.tls.material is None:
-        return ""
-    return _fresh(world, wanted)
+    return next((each for each in modes if each), wants(world))
+
+
+def _at_start(world: World, node: str) -> str:
+    """Return what a node serves that starts; empty: it cannot yet."""
+    if _mode_at_start(world, node) == PLAIN:
+        return PLAIN
+    if world.tls.material is None:
+        # On the way to plain text the certificate may be gone for good. Then it goes ahead: the
+        # others come after as soon as this unit says what it wants.
+        return PLAIN if wants(world) == PLAIN else ""
+    return _fresh(world, TLS)

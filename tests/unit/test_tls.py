@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from dataclasses import dataclass, field
 
@@ -32,6 +33,8 @@ class Unit:
     bundles: dict[str, frozenset[str]] = field(default_factory=dict)
     """By digest: the authorities in a file."""
     material: Material | None = None
+    down: bool = False
+    """Its pod is new: nothing runs yet."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Application:
         steps: list[tls.Step] = []
         for _ in range(20):
             records = {**self.records, **({host: mine} if mine else {})}
+            running = frozenset({c.REDIS, c.SENTINEL} if not unit.down else ())
             world = World(
                 app="redis-k8s",
                 host=host,
@@ -56,23 +60,32 @@ class Application:
                 planned=HOSTS,
                 credentials=CREDENTIALS,
                 recorded_primary=HOSTS[0],
-                redis_container=ContainerView(True, True, frozenset({c.REDIS})),
-                sentinel_container=ContainerView(True, True, frozenset({c.SENTINEL})),
+                # The files are not brought where nothing may start.
+                redis_container=ContainerView(True, not unit.down, running),
+                sentinel_container=ContainerView(True, not unit.down, running),
                 tls=TlsView(
                     wanted=self.wanted,
                     active=self.wanted or bool(records),
-                    material=unit.material if self.wanted else None,
                     records=records,
                     turn=turn or None,
                     waits=waits,
-                    redis=unit.redis,
-                    sentinel=unit.sentinel,
+                    redis=None if unit.down else unit.redis,
+                    sentinel=None if unit.down else unit.sentinel,
                 ),
             )
+            if tls.needs_certificate(world):
+                view = dataclasses.replace(world.tls, material=unit.material)
+                world = dataclasses.replace(world, tls=view)
             if world.tls.material:
                 unit.issuer[world.tls.material.name] = world.tls.material.ca
             authorities = tls.authorities(world)
             unit.bundles[tls.digest(tls.bundle(world))] = frozenset(authorities)
+            serve = tls.redis_serves(world), tls.sentinel_serves(world)
+            if unit.down and all(serve):
+                unit.redis, unit.sentinel, unit.down = *serve, False
+                self.check()
+                taken += 1
+                continue
             steps = [*tls.unit_steps(world), *tls.leader_steps(world)]
             if not steps:
                 break
@@ -103,28 +116,36 @@ class Application:
 
     def check(self) -> None:
         """Whoever speaks TLS trusts the certificate of everyone who does."""
-        for unit in self.units.values():
+        up = [unit for unit in self.units.values() if not unit.down]
+        for unit in up:
             for served in (unit.redis, unit.sentinel):
                 if tls.mode(served) != tls.TLS:
                     continue
                 trusted = unit.bundles[served.split("/")[1]]
-                for other in self.units.values():
+                for other in up:
                     for theirs in (other.redis, other.sentinel):
                         if tls.mode(theirs) == tls.TLS:
                             assert other.issuer[theirs.split("/")[0]] in trusted
 
     def run(self, order: random.Random) -> None:
         quiet = 0
-        for _ in range(600):
+        for turns in range(600):
             host = order.choice(HOSTS)
             quiet = 0 if self.hook(host) else quiet + 1
             if order.random() < 0.05:
                 self.leader = order.choice(HOSTS)
+            unit = self.units[order.choice(HOSTS)]
+            # One that starts with a certificate of an authority that is new to the others is
+            # trusted a moment later.
+            known = unit.material and unit.material.name in f"{unit.redis} {unit.sentinel}"
+            if known and turns < 100 and order.random() < 0.05:
+                unit.down, quiet = True, 0
             if quiet > 30:
                 return
         raise AssertionError("it does not end")
 
     def serves(self) -> set[str]:
+        assert not [host for host, unit in self.units.items() if unit.down]
         return {served for u in self.units.values() for served in (u.redis, u.sentinel)}
 
 
@@ -190,3 +211,23 @@ def test_turning_back_half_way_ends_in_plain_text():
         app.wanted = False
         app.run(order)
         assert app.serves() == {tls.PLAIN}
+
+
+@pytest.mark.parametrize("has_certificate", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_pod_made_anew_half_way_to_plain_text_comes_back(seed: int, has_certificate: bool):
+    """Also where the authority is gone, and with it the certificate."""
+    order = random.Random(seed)
+    app = Application(wanted=True)
+    for host in HOSTS:
+        app.units[host].material = material(host)
+    app.run(order)
+    app.wanted = False
+    for _ in range(order.randrange(12)):
+        app.hook(order.choice(HOSTS))
+    unit = app.units[order.choice(HOSTS)]
+    unit.down = True
+    if not has_certificate:
+        unit.material = None
+    app.run(order)
+    assert app.serves() == {tls.PLAIN}
