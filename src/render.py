@@ -55,7 +55,12 @@ def owner_mark(world: World) -> str:
 
 def exporter_mark(world: World) -> str:
     """Return a text that changes when the exporter has to start again."""
-    parts = (_credentials(world).exporter, _exporter_address(world), tls.bundle(world))
+    parts = (
+        _credentials(world).exporter,
+        _exporter_address(world),
+        _exporter_cert_dir(world),
+        tls.bundle(world),
+    )
     return _seal(world, repr(parts))
 
 
@@ -111,6 +116,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         "EXPORTER_PORT": str(c.EXPORTER_PORT),
         "EXPORTER_ADDR": address,
         "EXPORTER_PASSWORD_FILE": c.EXPORTER_PASSWORD,
+        "EXPORTER_CERT_DIR": _exporter_cert_dir(world),
         "CHECK_NAMES": "no" if address.startswith("rediss://127") else "yes",
     }
     return (
@@ -313,6 +319,15 @@ def _exporter_address(world: World) -> str:
     material = world.tls.material
     host = world.host if material and material.names_hosts else "127.0.0.1"
     return f"rediss://{host}:{c.REDIS_PORT}"
+
+
+def _exporter_cert_dir(world: World) -> str:
+    """Return the directory of the certificate that the exporter serves; empty: plain text.
+
+    It goes with the Redis beside it.
+    """
+    served = tls.redis_serves(world) or tls.PLAIN
+    return "" if served == tls.PLAIN else tls.cert_dir(served)
 
 
 def _tls_files(world: World) -> tuple[File, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from lab.authority import Authority
 from tests.lab.cluster import APP
-from tests.lab.security.checks import bags, longest_gap_s, refused, speaks, tls_not
+from tests.lab.security.checks import bags, longest_gap_s, metrics, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, disturb
 from tests.lab.security.secured import Secured
 
@@ -70,9 +71,12 @@ def test_tls_goes_on_and_off_under_load(filed: Secured, authority: Authority, nu
             assert gap_s < SWITCH_GAP_S
             assert filed.primary() == primary
         primary = filed.primary()
+        kinds = ("plain", "tls") if on else ("tls", "plain")
         for unit in filed.units():
-            for kind in ("redis", "sentinel"):
-                assert speaks(filed, unit, kind) == ("tls" if on else "plain")
+            for port in ("redis", "sentinel"):
+                assert speaks(filed, unit, port) == kinds[1]
+            assert metrics(filed, unit, kinds[0]) != []
+            filed.until(functools.partial(metrics, filed, unit, kinds[1]))
         assert refused(filed) == []
 
 
