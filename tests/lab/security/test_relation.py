@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from lab.authority import Authority
 from tests.lab.cluster import APP
 from tests.lab.security.checks import bags, longest_gap_s, not_renewed, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, bar, disturb
 from tests.lab.security.secured import Secured
+from tests.lab.security.stranger import answers, leaks, not_refused, unexpected_ports, values
 
 AUTHORITY = Path(__file__).parent / "ca-charm"
 UNITS = 3
 LIMIT_S = 300.0
+TLS_ALERT = 0x15
 STRICT_S = {"issue": 0.2, "authority": 1.0}
 
 
@@ -65,6 +68,23 @@ def test_each_unit_has_a_certificate_with_its_names(related: Secured):
         for kind in ("redis", "sentinel"):
             assert speaks(related, unit, kind) == "tls"
     assert refused(related) == []
+
+
+@pytest.mark.timeout(400)
+def test_no_port_lets_a_stranger_in_and_none_speaks_plain_text(related: Secured):
+    assert unexpected_ports(related) == []
+    for question, reply in answers(related, authority=None, attempts=[["PING"]]):
+        # An alert of TLS, or nothing.
+        assert reply == "" or ord(reply[0]) == TLS_ALERT, question
+    wrong = answers(related, Authority("stranger").pem, attempts=[["PING"]])
+    assert {reply for _, reply in wrong} == {"not trusted"}
+    assert not_refused(answers(related, authorities(related))) == []
+
+
+def test_nothing_secret_lies_about_with_tls(related: Secured):
+    wanted = values(related)
+    assert len([name for name in wanted if "private-key" in name]) == UNITS
+    assert leaks(related, wanted) == []
 
 
 @pytest.mark.long
