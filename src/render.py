@@ -189,6 +189,9 @@ def sentinel_conf(world: World, primary: str) -> File:
         host=world.host,
         master_name=world.app,
         primary=primary,
+        # A new Sentinel learns of the replicas from the primary. If that is down just then, it
+        # would find nobody to promote, give up, and keep the others from trying for a while.
+        replicas=[h for h in world.planned if h != primary] if world.initialised else [],
         redis_port=c.REDIS_PORT,
         quorum=world.quorum,
         options=[(n, v) for n, v in options.items() if n not in plan.SENTINEL_PERIODS_MS],

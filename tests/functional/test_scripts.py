@@ -277,6 +277,18 @@ def test_the_old_primary_is_demoted_by_the_sentinel_beside_it(real: RealCluster)
     patiently(lambda: all(NOTICE in node.notices for node in real.nodes.values()), "all are told")
 
 
+def test_sentinels_that_are_all_new_replace_a_primary_that_is_gone(real: RealCluster):
+    """It can tell them of no replica; only their files do."""
+    old = real.primary
+    real.kill(old)
+    for host, node in real.nodes.items():
+        node.kill("sentinel")
+        node.write_sentinel_conf(old, initialised=True)
+        if host != old:
+            real.start(host)
+    patiently(lambda: old not in real.named_by_others(old), "another is named", within_s=20.0)
+
+
 def test_a_switch_lifts_the_pause_of_the_old_primary(real: RealCluster):
     old, target = real.nodes[real.primary], real.replicas[0]
     real.redis(real.replicas[1]).set({"replica-priority": "0"})

@@ -267,3 +267,10 @@ def test_the_owner_mark_tells_units_and_applications_apart():
 def test_nothing_is_rendered_before_there_are_passwords():
     with pytest.raises(ValueError, match="before there are passwords"):
         render.redis_files(replace(WORLD, credentials=None), None)
+
+
+def test_a_new_sentinel_of_an_old_application_knows_the_replicas():
+    assert "known-replica" not in render.sentinel_conf(replace(WORLD, initialised=False), H0).text
+    conf = lines(render.sentinel_conf(replace(WORLD, initialised=True), H0))
+    known = [line.split() for line in conf if "known-replica" in line]
+    assert known == [f"sentinel known-replica {WORLD.app} {h} 6379".split() for h in (H1, H2)]
