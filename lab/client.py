@@ -404,6 +404,33 @@ class Model:
         """Delete a pod; a new one with a new address comes up by itself after ``hold_s``."""
         self._ask("kill_pod", unit=unit, graceful=graceful, hold_s=hold_s)
 
+    def slow_disk(
+        self, unit: str, container: str, process: str, seconds: float, delay_s: float
+    ) -> None:
+        """Have each write of a process to the files it has open take long; return when it is over.
+
+        Args:
+            unit: whose it is.
+            container: in which it runs.
+            process: its name.
+            seconds: for how long.
+            delay_s: what each write, and each wait for the disk, takes longer.
+
+        Raises:
+            LabError: the container has no strace, or it may not do that here.
+        """
+        program = (
+            "pid=$(pidof -s $0) && "
+            "files=$(find /proc/$pid/fd -lname '/*' ! -lname '/dev/*' -printf '-P %l ') && "
+            "exec timeout $1 strace -f -q -o /dev/null -p $pid $files "
+            "-e trace=write,fdatasync -e inject=write,fdatasync:delay_enter=$2"
+        )
+        argv = ["sh", "-c", program, process, str(seconds), f"{delay_s * 1e6:.0f}"]
+        done = self.exec(unit, container, argv, timeout_s=seconds + 30)
+        # 124: timeout has ended it; 0: the process has ended before.
+        if done.returncode not in (0, 124):
+            raise LabError(f"the disk could not be slowed: {done.stderr or done.returncode}")
+
     def freeze(self, unit: str, container: str | None = None, match: str | None = None) -> None:
         """Stop the processes of a pod, of one container, or those that ``match``."""
         self._ask("freeze", unit=unit, container=container, match=match)

@@ -34,6 +34,9 @@ AWAY_S = 8.0
 CONTENTION_S = 60.0
 BUSY_EACH = 4
 """Endless loops for each processor while there is contention."""
+SLOW_S = 12.0
+SLOW_WRITE_S = 2.5
+"""Longer than Redis lets its file lag, and than the Sentinels wait for an answer."""
 FREEZE_S = 12.0
 """Longer than the Sentinels need to replace the primary."""
 RUNS = 10
@@ -88,6 +91,10 @@ def _delete_pod(scene: Scene) -> None:
 
 def _freeze(scene: Scene) -> None:
     scene.freeze(scene.the_primary(), FREEZE_S)
+
+
+def _slow_disk(scene: Scene) -> None:
+    scene.slow_disk(scene.the_primary(), SLOW_S, SLOW_WRITE_S)
 
 
 def _cut(scene: Scene) -> None:
@@ -226,6 +233,7 @@ FAULTS = {
         Fault("lose-pod", _lose_pod, target_s=(2.5, None)),
         Fault("all-pods", _all_pods, SOME),
         Fault("freeze", _freeze),
+        Fault("slow-disk", _slow_disk),
         Fault("cut", _cut, target_s=(3.5, None)),
         Fault("cut-in", _cut_in),
         Fault("cut-out", _cut_out),

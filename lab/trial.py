@@ -432,6 +432,12 @@ class Scene:
         self.model.thaw(unit, "redis", "redis-server")
         self.say(f"thaw {unit}")
 
+    def slow_disk(self, unit: str, seconds: float, delay_s: float) -> None:
+        """Have every write of a unit's Redis to its files take long for a while."""
+        self.say(f"each write of {unit} to its disk takes {delay_s:g} s")
+        self.model.slow_disk(unit, "redis", "redis-server", seconds, delay_s)
+        self.say(f"the disk of {unit} is as it was")
+
     def empty(self, unit: str) -> None:
         """Kill a unit's pod; the next one finds its volume empty."""
         self.say(f"kill {unit} and empty its volume")

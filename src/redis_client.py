@@ -199,6 +199,27 @@ def flat(reply: Any) -> dict[str, str]:
     return {str(k): str(v) for k, v in zip(reply[::2], reply[1::2], strict=True)}
 
 
+RECENT_S = 300
+"""As far as a slow write is looked back on: the period of update-status."""
+
+
+def _slow_write_ms(latest: Iterable[Any], now_s: int) -> int:
+    """Return how long the latest slow write to the append-only file took, if it was just now.
+
+    Args:
+        latest: the reply of LATENCY LATEST: name, time in seconds, latest and longest in ms.
+        now_s: by the clock of that Redis.
+    """
+    return max(
+        (
+            int(took_ms)
+            for name, time_s, took_ms, *_ in latest
+            if str(name).startswith("aof-write") and now_s - int(time_s) < RECENT_S
+        ),
+        default=0,
+    )
+
+
 def restore_operator(host: str, port: int, admin_password: str, password: str) -> None:
     """Give the charm's user its rights and its password back, as the administrator.
 
@@ -230,6 +251,7 @@ class RedisNode:
             ("ROLE",),
             ("INFO", "everything"),
             ("PUBSUB NUMSUB", HANDOVER_CHANNEL),
+            ("LATENCY LATEST",),
         ]
         names = sorted(settings)
         if names:
@@ -239,7 +261,7 @@ class RedisNode:
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
-        role, info, claims = replies[:3]
+        role, info, claims, latest = replies[:4]
         if info["loading"]:
             # It answers these questions while it loads, as if it had nothing and no replicas.
             raise RefusedError(f"{self.host}:{REDIS_PORT} refused: LOADING its data")
@@ -253,9 +275,10 @@ class RedisNode:
             connected_replicas=int(info.get("min_slaves_good_slaves", info["connected_slaves"])),
             handover_claims=int(claims[0][1]),
             persists=info.get("aof_last_write_status", "ok") == "ok",
+            slow_write_ms=_slow_write_ms(latest, int(info["server_time_usec"]) // 1_000_000),
             version=str(info["redis_version"]),
             uptime_s=int(info["uptime_in_seconds"]),
-            settings=flat(replies[3]) if names else {},
+            settings=flat(replies[4]) if names else {},
         )
 
     def set(self, settings: Mapping[str, str]) -> None:

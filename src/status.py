@@ -25,6 +25,7 @@ NO_PEBBLE = ops.MaintenanceStatus("Starting the redis and sentinel containers")
 NO_STORAGE = ops.WaitingStatus("Waiting for the volume of the storage database")
 NO_PRIMARY = ops.WaitingStatus("Waiting for the leader to name a primary")
 EXPIRES_SOON = "The certificate expires within 7 days"
+SLOW_VOLUME = "The volume is slow: Redis waited {:.1f} s for a write"
 NO_CERTIFICATE = ops.WaitingStatus("Waiting for the certificate of this unit")
 TLS_CHANGES = ops.MaintenanceStatus("Turning TLS on or off")
 LEAVING = ops.MaintenanceStatus("Leaving")
@@ -98,15 +99,26 @@ APP_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
 
 
 def unit_statuses(world: World) -> Iterator[ops.StatusBase]:
-    """Yield the statuses of this unit that hold; active when none does."""
+    """Yield the statuses of this unit that hold; active when none does, with what to know."""
     yield from _problems(world)
-    yield from _holding(UNIT_RULES, world)
+    yield from _holding(UNIT_RULES, world, "; ".join(_warnings(world)))
 
 
 def app_statuses(world: World) -> Iterator[ops.StatusBase]:
     """Yield the statuses of the application that hold; active when none does."""
     yield from _problems(world)
-    yield from _holding(APP_RULES, world)
+    yield from _holding(APP_RULES, world, _expiring(world))
+
+
+def _warnings(world: World) -> Iterator[str]:
+    if _expiring(world):
+        yield EXPIRES_SOON
+    if world.own_redis is not None and world.own_redis.slow_write_ms:
+        yield SLOW_VOLUME.format(world.own_redis.slow_write_ms / 1000)
+
+
+def _expiring(world: World) -> str:
+    return EXPIRES_SOON if tls.expiring(world, time.time()) else ""
 
 
 def _problems(world: World) -> Iterator[ops.StatusBase]:
@@ -121,7 +133,9 @@ def _problems(world: World) -> Iterator[ops.StatusBase]:
 
 
 def _holding(
-    rules: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...], world: World
+    rules: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...],
+    world: World,
+    otherwise: str,
 ) -> Iterator[ops.StatusBase]:
     found = False
     for status, holds in rules:
@@ -129,4 +143,4 @@ def _holding(
             found = True
             yield status
     if not found:
-        yield ops.ActiveStatus(EXPIRES_SOON if tls.expiring(world, time.time()) else "")
+        yield ops.ActiveStatus(otherwise)

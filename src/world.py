@@ -145,6 +145,8 @@ class RedisView:
     """How many claim to be handing over from it: hooks, and the script of its own pod."""
     persists: bool = True
     """Its last write to the append-only file succeeded."""
+    slow_write_ms: int = 0
+    """How long all waited for such a write in the last minutes; 0: not for long."""
     version: str = ""
     uptime_s: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)

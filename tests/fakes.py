@@ -663,6 +663,8 @@ class Cluster:
                 return ["slave", node.primary, c.REDIS_PORT, state, node.offset]
             case ["INFO", *_]:
                 return self._info(node)
+            case ["LATENCY", "LATEST"]:
+                return []
             case ["CONFIG", "GET", *names]:
                 return {name: node.settings[name] for name in names if name in node.settings}
             case ["CONFIG", "SET", name, value]:
@@ -694,6 +696,7 @@ class Cluster:
         info: dict[str, Any] = {
             "redis_version": "7.0.15",
             "uptime_in_seconds": "100",
+            "server_time_usec": int(self.now * 1e6),
             "loading": int(node.loading),
             "aof_last_write_status": "ok" if node.persists else "err",
             "role": "master" if node.primary is None else "slave",

@@ -54,6 +54,7 @@ def test_a_primary_shows_its_role_and_the_replicas_in_step(cluster: AnyCluster):
     assert view.connected_replicas == 2
     assert view.settings == {"min-replicas-to-write": "1"}
     assert view.persists
+    assert view.slow_write_ms == 0
     assert view.version == "7.0.15" or isinstance(cluster, RealCluster)
 
 

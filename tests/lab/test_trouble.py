@@ -180,6 +180,14 @@ def test_a_full_disk(trio: Cluster, role: str):
 
 
 @pytest.mark.long
+def test_a_slow_disk(trio: Cluster):
+    unit = trio.replicas()[0]
+    trio.model.slow_disk(unit, "redis", "redis-server", seconds=4, delay_s=0.8)
+    assert trio.not_served() == []
+    trio.until(lambda: trio.shows(unit, "active", "The volume is slow"), tick=True)
+
+
+@pytest.mark.long
 def test_a_primary_that_gets_no_more_memory(trio: Cluster):
     unit = trio.primary()
     limit = (

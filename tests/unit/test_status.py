@@ -153,6 +153,12 @@ def test_the_messages_that_users_know_are_kept():
     assert status.NO_REDIS == ops.WaitingStatus("Waiting for Redis...")
 
 
+def test_a_slow_volume_is_told_of_while_all_goes_on():
+    world = with_redis(REPLICA, h1=replica(H0, slow_write_ms=2340))
+    shown = of_unit(world)
+    assert shown == ops.ActiveStatus("The volume is slow: Redis waited 2.3 s for a write")
+
+
 @pytest.mark.parametrize(
     ("days", "message"), [(8, ""), (6, status.EXPIRES_SOON), (0.1, status.EXPIRES_SOON)]
 )
