@@ -124,6 +124,41 @@ def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):
     assert node.redis.view(["replica-priority"]).settings == {"replica-priority": "100"}
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_snapshot_alone_is_data_too(apart: Apart, size: int):
+    """Redis passes it over where it is to write an append-only file."""
+    cluster = apart(size)
+    cluster.start_sentinels()
+    node = cluster.nodes[cluster.hosts[0]]
+    node.inside(c.BIRTH_PERMIT).touch()
+    for each in cluster.nodes.values():
+        each.start_redis()
+    patiently(lambda: node.redis.view().connected_replicas == size - 1, "all are there")
+    cluster.write(node.host, "restored")
+    node.client().save()
+    snapshot = node.inside(f"{c.STORAGE_DIR}/dump.rdb").read_bytes()
+    for each in cluster.nodes.values():
+        each.kill("redis")
+        each.wipe()
+    node.inside(f"{c.STORAGE_DIR}/dump.rdb").write_bytes(snapshot)
+    for host in cluster.nodes:
+        cluster.start(host)
+    patiently(lambda: cluster.keys(node.host) == {"restored"}, "the snapshot is loaded")
+
+    def is_written() -> bool:
+        cluster.write(node.host, "later")
+        return True
+
+    patiently(is_written, "it serves")
+    for each in cluster.nodes.values():
+        each.kill("redis")
+    # It is in the append-only file now, with what came later.
+    node.inside(f"{c.STORAGE_DIR}/dump.rdb").unlink(missing_ok=True)
+    for host in cluster.nodes:
+        cluster.start(host)
+    patiently(lambda: cluster.keys(node.host) == {"restored", "later"}, "all is there")
+
+
 def test_a_primary_that_comes_back_takes_no_write_before_most_sentinels_hear_it(
     real: RealCluster,
 ):
