@@ -1,0 +1,71 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""From the earlier revision to this one, in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from lab import Model
+from tests.lab.cluster import APP, Cluster
+
+EARLIER = Path(__file__).parent / "earlier-charm"
+UNITS = 3
+PASSWORDS = {"redis-password": "redis", "sentinel-password": "sentinel"}
+"""Where the earlier revision has them, and whose administrator's they are."""
+KEYS = 1000
+
+
+class Refreshed(Cluster):
+    """As `Cluster`; but it was deployed with the earlier revision, and has had data since."""
+
+    passwords: dict[str, str]
+
+    def form(self, units: int) -> None:
+        """Deploy the earlier revision, write, refresh; then as always."""
+        with mock.patch.object(self.model, "deploy", self._inherit):
+            super().form(units)
+
+    def _inherit(self, charm: Path, app: str, units: int, settings: dict[str, Any]) -> None:
+        Model(self.model.name).deploy(EARLIER, app=app, units=units, settings=settings)
+        self.until(lambda: self.not_active(units))
+        self.passwords = {name: self.bag()[name] for name in PASSWORDS}
+        primary = self.recorded_primary()
+        text = [f"AUTH {self.passwords['redis-password']}"]
+        text += [f"SET key-{number} {number}" for number in range(KEYS)]
+        done = self.model.exec(
+            str(primary), "redis", ["redis-cli"], stdin="\n".join([*text, "WAIT 2 20000"]) + "\n"
+        )
+        assert done.stdout.split()[-1] == "2", done
+        self.model.refresh(app, charm)
+        self.until(self.not_taken_over)
+
+    def not_taken_over(self) -> list[str]:
+        """Return what of the earlier revision is still in the databag."""
+        return sorted(self.bag().keys() & {*self.passwords, "enable-password"})
+
+    def bag(self) -> dict[str, str]:
+        """Return what the application's side of the peer relation holds."""
+        bags = self.model.databags(APP)
+        (found,) = [each for name, each in bags.items() if name.startswith("redis-peers")]
+        return found[APP]
+
+
+def test_a_refresh_keeps_data_and_passwords(tmp_path: Path):
+    cluster = Refreshed("refreshed", tmp_path)
+    try:
+        cluster.form(UNITS)
+        given = {name: cluster.password(kind) for name, kind in PASSWORDS.items()}
+        assert given == cluster.passwords
+        for unit in cluster.units():
+            count = cluster.ask(
+                unit, "redis", f"EXISTS {' '.join(f'key-{n}' for n in range(KEYS))}"
+            )
+            assert count == [str(KEYS)], unit
+        assert not [value for value in cluster.passwords.values() if value in str(cluster.bag())]
+        cluster.settle(UNITS)
+    finally:
+        cluster.destroy()
