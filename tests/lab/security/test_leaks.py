@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.security.checks import refused, secret
+from tests.lab.cluster import APP
+from tests.lab.security.checks import metrics, refused, secret
 from tests.lab.security.secured import Secured
 from tests.lab.security.stranger import (
     PYTHON,
@@ -89,3 +90,27 @@ print(json.dumps(got))
         ],
     ).stdout
     assert "redis_up 1" in metrics
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_no_user_lacks_a_right_in_the_life_of_an_application(trio: Secured):
+    """What is left of a right that lacks is an entry in ACL LOG."""
+    trio.model.add_unit(APP)
+    trio.settle(4)
+    moved = trio.model.run(trio.leader(), "switchover")
+    assert moved.status == "completed", moved
+    trio.settle(4)
+    trio.model.kill_process(trio.primary(), "redis", "redis-server")
+    trio.settle(4)
+    trio.model.kill_pod(trio.primary(), hold_s=3)
+    trio.settle(4)
+    for unit in trio.units():
+        # A full copy, as for a backup; its link comes back with a new copy for a replica.
+        assert trio.ask(unit, "redis", "BGSAVE") == ["Background saving started"]
+        trio.ask(unit, "redis", "CLIENT KILL TYPE master")
+        assert metrics(trio, unit, "plain") == []
+    trio.settle(4)
+    trio.model.remove_unit(APP)
+    trio.settle(3, tick=True)
+    assert refused(trio) == []
