@@ -313,6 +313,7 @@ class RedisK8sCharm(ops.CharmBase):
             world,
             is_leader=self.unit.is_leader(),
             planned=tuple(self._hosts.of(unit) for unit in staying),
+            unmet=frozenset(self._hosts.of(u) for u in staying if u not in shared.joined),
             leaving=frozenset(self._hosts.of(unit) for unit in leaving),
             departing=departing,
             stopping=stopping,

@@ -123,3 +123,5 @@ MOMENT_MS = (650, 800)
 the promotion, and Sentinel sees it at once (measured: 0.5 s instead of 1.3 s)."""
 SCRIPT_MOMENT_MS = (550, 690)
 """The same for the script, which takes longer from one command to the next."""
+RECENT_S = 400
+"""How far back a slow write of Redis counts. Juju runs update-status every 300 s, or later."""

@@ -153,6 +153,12 @@ class Peers:
         """Record that the application has had a primary. Leader only."""
         self._app_data[_INITIALISED_KEY] = "true"
 
+    @property
+    def joined(self) -> frozenset[str]:
+        """The units that have joined the relation, this one among them."""
+        others = self._relation.units if self._relation is not None else ()
+        return frozenset(unit.name for unit in (self._model.unit, *others))
+
     def data_times(self) -> dict[str, float]:
         """Return, by unit, when its data had last been written before its Redis started."""
         if self._relation is None:

@@ -268,11 +268,13 @@ def redis_settings(world: World) -> dict[str, str]:
     if redis.is_primary and min_replicas(world):
         now = redis.settings.get("min-replicas-to-write", "0")
         settings["min-replicas-to-write"] = "1" if now != "0" or redis.connected_replicas else "0"
+    if not redis.has_log:
+        settings["appendonly"] = "yes"
     if _holds_back(world, redis):
         settings["min-replicas-to-write"] = c.START_FENCE
     if world.is_leaving:
         settings["replica-priority"] = str(NOT_ELIGIBLE)
-    elif (redis.is_primary or redis.link_up) and not world.handing_over:
+    elif (redis.is_primary or _is_fit(redis)) and not world.handing_over:
         settings["replica-priority"] = str(ELIGIBLE)
     return settings
 
@@ -285,8 +287,16 @@ def _holds_back(world: World, redis: RedisView) -> bool:
     """
     if not _has_start_fence(redis):
         return False
+    if not redis.is_logged:
+        # It began with a snapshot: what it takes now would not outlive it.
+        return True
     doubted = world.failing_over or any(s.primary_down_ms for s in world.sentinels.values())
     return redis.uptime_s < START_PATIENCE_S or doubted or world.agreed_primary != world.host
+
+
+def _is_fit(redis: RedisView) -> bool:
+    """Whether a replica has its primary's data, and would have it after a restart too."""
+    return redis.link_up and redis.is_logged
 
 
 def _has_start_fence(redis: RedisView) -> bool:
@@ -565,7 +575,7 @@ def _leader_steps(world: World) -> Iterator[Step]:
         return
     for host in world.planned if not world.handing_over else ():
         redis = world.redis.get(host)
-        if redis and redis.link_up and redis.priority == NOT_ELIGIBLE and host != world.host:
+        if redis and _is_fit(redis) and redis.priority == NOT_ELIGIBLE and host != world.host:
             yield SetRedis(host, "replica-priority", str(ELIGIBLE))
     yield from _forget_steps(world, primary)
 

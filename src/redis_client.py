@@ -26,6 +26,7 @@ from constants import (
     ANSWER_BUDGET_S,
     HANDOVER_CHANNEL,
     OPERATOR_USER,
+    RECENT_S,
     REDIS_PORT,
     SOCKET_TIMEOUT_S,
 )
@@ -199,10 +200,6 @@ def flat(reply: Any) -> dict[str, str]:
     return {str(k): str(v) for k, v in zip(reply[::2], reply[1::2], strict=True)}
 
 
-RECENT_S = 300
-"""As far as a slow write is looked back on: the period of update-status."""
-
-
 def _slow_write_ms(latest: Iterable[Any], now_s: int) -> int:
     """Return how long the latest slow write to the append-only file took, if it was just now.
 
@@ -275,6 +272,10 @@ class RedisNode:
             connected_replicas=int(info.get("min_slaves_good_slaves", info["connected_slaves"])),
             handover_claims=int(claims[0][1]),
             persists=info.get("aof_last_write_status", "ok") == "ok",
+            has_log=info.get("aof_enabled", 1) == 1,
+            rewrites_log=bool(
+                info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled")
+            ),
             slow_write_ms=_slow_write_ms(latest, int(info["server_time_usec"]) // 1_000_000),
             version=str(info["redis_version"]),
             uptime_s=int(info["uptime_in_seconds"]),

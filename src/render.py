@@ -189,9 +189,7 @@ def sentinel_conf(world: World, primary: str) -> File:
         host=world.host,
         master_name=world.app,
         primary=primary,
-        # A new Sentinel learns of the replicas from the primary. If that is down just then, it
-        # would find nobody to promote, give up, and keep the others from trying for a while.
-        replicas=[h for h in world.planned if h != primary] if world.initialised else [],
+        replicas=_likely_replicas(world, primary),
         redis_port=c.REDIS_PORT,
         quorum=world.quorum,
         options=[(n, v) for n, v in options.items() if n not in plan.SENTINEL_PERIODS_MS],
@@ -201,6 +199,17 @@ def sentinel_conf(world: World, primary: str) -> File:
         on_event=c.ON_EVENT,
     )
     return File(c.SENTINEL_CONF, text)
+
+
+def _likely_replicas(world: World, primary: str) -> list[str]:
+    """Return the hosts that a new Sentinel is to take for replicas before anybody tells it.
+
+    It learns of them from the primary. If that is down just then, it would find nobody to
+    promote, give up, and keep the others from trying for a while.
+    """
+    if not world.initialised:
+        return []
+    return [h for h in world.planned if h != primary and h not in world.unmet]
 
 
 def refreshed_sentinel_conf(world: World, text: str) -> File:

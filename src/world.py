@@ -147,6 +147,10 @@ class RedisView:
     """Its last write to the append-only file succeeded."""
     slow_write_ms: int = 0
     """How long all waited for such a write in the last minutes; 0: not for long."""
+    has_log: bool = True
+    """Its append-only file is on."""
+    rewrites_log: bool = False
+    """It writes that file anew; after a copy from its primary that file has nothing before."""
     version: str = ""
     uptime_s: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -156,6 +160,11 @@ class RedisView:
     def is_primary(self) -> bool:
         """Whether it takes writes by its role."""
         return self.role == "primary"
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether all that it has is in its append-only file."""
+        return self.has_log and not self.rewrites_log
 
     @property
     def is_fenced(self) -> bool:
@@ -228,6 +237,8 @@ class World:
     is_leader: bool = False
     planned: tuple[str, ...] = ()
     """The hosts of the units that are to stay, sorted by ordinal."""
+    unmet: frozenset[str] = frozenset()
+    """Those of them that have not joined the peer relation yet; their pods may not be there."""
     leaving: frozenset[str] = frozenset()
     """The hosts of units that Juju is removing and has not removed yet."""
     departing: str | None = None

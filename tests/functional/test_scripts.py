@@ -140,7 +140,8 @@ def test_a_snapshot_alone_is_data_too(apart: Apart, size: int):
     for each in cluster.nodes.values():
         each.kill("redis")
         each.wipe()
-    node.inside(f"{c.STORAGE_DIR}/dump.rdb").write_bytes(snapshot)
+    for each in list(cluster.nodes.values())[:2]:
+        each.inside(f"{c.STORAGE_DIR}/dump.rdb").write_bytes(snapshot)
     for host in cluster.nodes:
         cluster.start(host)
     patiently(lambda: cluster.keys(node.host) == {"restored"}, "the snapshot is loaded")
@@ -150,6 +151,9 @@ def test_a_snapshot_alone_is_data_too(apart: Apart, size: int):
         return True
 
     patiently(is_written, "it serves")
+    wanted = {"appendonly": "yes", "replica-priority": "100"}
+    for each in cluster.nodes.values():
+        patiently(lambda each=each: each.redis.view(wanted).settings == wanted, "it is fit")
     for each in cluster.nodes.values():
         each.kill("redis")
     # It is in the append-only file now, with what came later.

@@ -313,6 +313,25 @@ def test_a_unit_that_leaves_is_not_eligible():
     assert SetRedis(H2, "replica-priority", "0") in next_steps(world)
 
 
+def test_a_primary_takes_no_write_before_all_that_it_has_is_in_its_log():
+    world = came_back(uptime_s=600)
+    off = with_redis(world, h0=replace(world.redis[H0], has_log=False))
+    assert SetRedis(H0, "appendonly", "yes") in next_steps(off)
+    assert not lowers(off)
+    assert not lowers(with_redis(world, h0=replace(world.redis[H0], rewrites_log=True)))
+    assert lowers(world)
+
+
+def test_a_replica_is_fit_when_all_that_it_has_is_in_its_log():
+    late = replica(H0, priority=0, settings={**SETTINGS, "replica-priority": "0"})
+    fit = SetRedis(H1, "replica-priority", "100")
+    for own in (H0, H1):
+        world = with_redis(at_rest(host=own, is_leader=own == H0), h1=late)
+        assert fit in next_steps(world)
+        rewrites = with_redis(world, h1=replace(late, rewrites_log=True))
+        assert fit not in next_steps(rewrites)
+
+
 def test_the_fence_goes_up_when_a_replica_can_satisfy_it():
     low = {**SETTINGS, "min-replicas-to-write": "0"}
     alone = with_redis(at_rest(), h0=primary(settings=low, connected_replicas=0))

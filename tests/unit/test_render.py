@@ -274,3 +274,9 @@ def test_a_new_sentinel_of_an_old_application_knows_the_replicas():
     conf = lines(render.sentinel_conf(replace(WORLD, initialised=True), H0))
     known = [line.split() for line in conf if "known-replica" in line]
     assert known == [f"sentinel known-replica {WORLD.app} {h} 6379".split() for h in (H1, H2)]
+
+
+def test_a_new_sentinel_waits_for_no_unit_that_is_not_there_yet():
+    world = replace(WORLD, initialised=True, unmet=frozenset({H2}))
+    conf = lines(render.sentinel_conf(world, H0))
+    assert [line.split()[3] for line in conf if "known-replica" in line] == [H1]

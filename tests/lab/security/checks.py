@@ -54,20 +54,19 @@ def speaks(cluster: Secured, unit: str, kind: str) -> str:
     return "plain" if "NOAUTH" in done.stdout + done.stderr else "tls"
 
 
-def metrics(cluster: Secured, unit: str, kind: str) -> list[str]:
+def metrics(cluster: Secured, unit: str, kind: str, authority: str = "") -> list[str]:
     """Return what is wrong when the metrics of a Redis are read in plain text, or in TLS."""
     program = """
 import ssl, sys, urllib.request
-kind, authority = sys.argv[1:]
-url = ("https" if kind == "tls" else "http") + "://127.0.0.1:9121/metrics"
+url = ("https" if sys.argv[1] == "tls" else "http") + "://127.0.0.1:9121/metrics"
 context = None
-if kind == "tls":
-    context = ssl.create_default_context(cafile=authority)
+if sys.argv[1] == "tls":
+    context = ssl.create_default_context(cadata=sys.argv[2])
     context.check_hostname = False
 print(urllib.request.urlopen(url, timeout=5, context=context).read().decode())
 """
-    shell = '. /etc/redis-k8s/cluster.env; exec /usr/bin/python3 -c "$0" "$1" "$CA_FILE"'
-    done = cluster.model.exec(unit, "redis", ["sh", "-c", shell, program, kind])
+    argv = ["/usr/bin/python3", "-c", program, kind, authority]
+    done = cluster.model.exec(unit, "redis", argv)
     return [] if "redis_up 1" in done.stdout else [f"{unit}: no metrics in {kind}: {done.stderr}"]
 
 

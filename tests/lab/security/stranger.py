@@ -167,6 +167,7 @@ def unexpected_ports(cluster: Secured) -> list[str]:
     addresses = [unit["address"] for unit in cluster.units().values()]
     found = strangers_python(cluster, SCAN, addresses)
     assert isinstance(found, dict)
+    assert found.keys() == set(addresses), found
     assert all(set(ports) >= OPEN for ports in found.values()), found
     return [
         f"{address}: {port}"

@@ -15,7 +15,15 @@ from cryptography import x509
 
 from lab.authority import Authority
 from tests.lab.cluster import APP
-from tests.lab.security.checks import bags, longest_gap_s, not_renewed, refused, speaks, tls_not
+from tests.lab.security.checks import (
+    bags,
+    longest_gap_s,
+    metrics,
+    not_renewed,
+    refused,
+    speaks,
+    tls_not,
+)
 from tests.lab.security.rounds import ROUNDS, bar, disturb
 from tests.lab.security.secured import Secured
 from tests.lab.security.stranger import answers, leaks, not_refused, unexpected_ports, values
@@ -76,6 +84,10 @@ def test_no_port_lets_a_stranger_in_and_none_speaks_plain_text(related: Secured)
     for question, reply in answers(related, authority=None, attempts=[["PING"]]):
         # An alert of TLS, or nothing.
         assert reply == "" or ord(reply[0]) == TLS_ALERT, question
+    for unit in related.units():
+        assert metrics(related, unit, "plain") != []
+        assert metrics(related, unit, "tls", authorities(related)) == []
+        assert metrics(related, unit, "tls", Authority("stranger").pem) != []
     wrong = answers(related, Authority("stranger").pem, attempts=[["PING"]])
     assert {reply for _, reply in wrong} == {"not trusted"}
     assert not_refused(answers(related, authorities(related))) == []

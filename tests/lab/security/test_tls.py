@@ -75,8 +75,8 @@ def test_tls_goes_on_and_off_under_load(filed: Secured, authority: Authority, nu
         for unit in filed.units():
             for port in ("redis", "sentinel"):
                 assert speaks(filed, unit, port) == kinds[1]
-            assert metrics(filed, unit, kinds[0]) != []
-            filed.until(functools.partial(metrics, filed, unit, kinds[1]))
+            filed.until(functools.partial(metrics, filed, unit, kinds[1], authority.pem))
+            assert metrics(filed, unit, kinds[0], authority.pem) != []
         assert refused(filed) == []
 
 
