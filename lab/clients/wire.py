@@ -9,6 +9,7 @@ in no argument list and no environment.
 
 import json
 import socket
+import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -94,9 +95,17 @@ def _options(password: str | None) -> dict[str, Any]:
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
         "protocol": 2,
-        # Its pool would replace a broken connection by a new one to the same address, unseen.
-        "single_connection_client": True,
     }
+
+
+class _TlsConnection(redis.SSLConnection):
+    """Does not read the authorities of the system for each connection, which costs a gap."""
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(cadata=self.ca_data)
+        return context.wrap_socket(sock)
 
 
 def connect(
@@ -114,10 +123,13 @@ def connect(
     Raises:
         redis.RedisError: nobody answered there in time, or the password was refused.
     """
-    options = _options(password)
+    options = {"host": host, "port": port, **_options(password)}
     if access and access.ca and not (access.either and not speaks_tls(host, port)):
-        options |= {"ssl": True, "ssl_ca_data": access.ca, "ssl_check_hostname": False}
-    return redis.Redis(host=host, port=port, **options)
+        options |= {"connection_class": _TlsConnection, "ssl_ca_data": access.ca}
+    # Its pool would replace a broken connection by a new one to the same address, unseen.
+    return redis.Redis(
+        connection_pool=redis.ConnectionPool(**options), single_connection_client=True
+    )
 
 
 def speaks_tls(host: str, port: int) -> bool:

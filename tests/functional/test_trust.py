@@ -1,0 +1,86 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Whom the charm's own clients trust when a real Redis speaks TLS."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import constants as c
+import redis_client
+from errors import UnreachableError
+from lab.authority import Authority
+from redis_client import RedisNode, Transport
+from tests.functional.real import patiently
+
+HOST = "127.0.0.14"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority("of the application")
+
+
+@pytest.fixture(scope="module")
+def tls_redis(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisNode]:
+    """A Redis that speaks TLS alone, whose default user may do all."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = authority.issue("redis").write(folder)
+    conf = folder / "redis.conf"
+    lines = (
+        f"bind {HOST}",
+        "port 0",
+        f"tls-port {c.REDIS_PORT}",
+        f"tls-cert-file {files['cert-file']}",
+        f"tls-key-file {files['key-file']}",
+        f"tls-ca-cert-file {files['ca-cert-file']}",
+        "tls-auth-clients no",
+        f"dir {folder}",
+        f"user {c.OPERATOR_USER} on >pw ~* &* +@all",
+    )
+    conf.write_text("\n".join(lines) + "\n")
+    with subprocess.Popen(["redis-server", str(conf)], stdout=subprocess.DEVNULL) as process:
+        yield RedisNode(HOST, "pw")
+        process.terminate()
+
+
+@pytest.fixture
+def speak() -> Iterator[None]:
+    """Speak plain text again after the test."""
+    yield
+    redis_client.speak(Transport())
+
+
+def test_only_the_authorities_of_the_application_are_trusted(
+    tls_redis: RedisNode,
+    authority: Authority,
+    speak: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    redis_client.speak(Transport("tls", authority.pem))
+    patiently(lambda: tls_redis.view().is_primary, "it answers")
+    # The authorities of the system are not those of the application.
+    system = tmp_path / "system.pem"
+    system.write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    redis_client.speak(Transport("tls", Authority("another").pem))
+    with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        tls_redis.view()
+
+
+def test_the_name_in_the_certificate_counts_where_it_was_issued_for_the_host(
+    tls_redis: RedisNode, authority: Authority, speak: None
+):
+    redis_client.speak(Transport("tls", authority.pem))
+    patiently(lambda: tls_redis.view().is_primary, "it answers")
+    redis_client.speak(Transport("tls", authority.pem, names_hosts=True))
+    with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        tls_redis.view()
