@@ -58,10 +58,8 @@ def test_a_name_that_does_not_resolve_yet(trio: Cluster):
     try:
         trio.model.kill_pod(unit)
         assert not resolves()
-        for each in trio.units():
-            trio.tick(each)
-        assert trio.not_served() == []
         trio.until(lambda: [] if resolves() else ["the name does not resolve"], tick=True)
+        trio.until(trio.not_served)
     finally:
         trio.model.settings({"dns_appear_s": 0.0})
 
