@@ -692,6 +692,9 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
 
 def _target(world: World, source: str) -> str | None:
     """Return the host that is to be primary; None when no replica is fit for it."""
+    # A new Sentinel counts epochs from 0 until it hears the others; they would take back what it
+    # does.
+    latest = max((view.config_epoch for view in world.sentinels.values()), default=0)
     fit = [
         h
         for h in world.planned
@@ -702,6 +705,7 @@ def _target(world: World, source: str) -> str | None:
         and redis.primary_host == source
         and (sentinel := world.sentinels.get(h))
         and sentinel.primary_host == source
+        and sentinel.config_epoch >= latest
     ]
     if world.switch_to not in (None, ANY):
         return world.switch_to if world.switch_to in fit else None

@@ -209,6 +209,24 @@ def test_a_named_but_empty_node_has_a_peer_promoted_and_follows_it(real: RealClu
     assert "precious" in real.keys(real.primary)
 
 
+def test_a_sentinel_without_its_state_is_not_asked_to_fail_over(real: RealCluster):
+    """What it numbers from 0 the others take back, with all that was written meanwhile."""
+    real.sentinel(real.replicas[0]).force_failover()
+    patiently(lambda: len(real.named) == 1 and real.is_at_rest(), "the epoch is not 0")
+    node = real.nodes[real.primary]
+    first, second = sorted(real.replicas)
+    node.kill("redis")
+    node.wipe()
+    forget_log(node)
+    real.kill(first, "sentinel")
+    real.nodes[first].write_sentinel_conf(node.host, initialised=True)
+    real.nodes[first].start_sentinel()
+    node.start_redis()
+    says(node, f"{second} was asked to fail over: OK")
+    patiently(lambda: node.redis.view().link_up, "it is in sync")
+    assert f"{first} was asked" not in node.log("redis")
+
+
 def test_a_node_that_others_replaced_comes_back_as_a_replica_with_its_extra_data_gone(
     real: RealCluster,
 ):

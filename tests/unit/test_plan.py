@@ -643,6 +643,15 @@ def test_it_waits_while_another_hands_over():
     assert not any(isinstance(s, ClaimHandover | Handover) for s in deeds(claimed))
 
 
+def test_a_target_whose_sentinel_has_lost_its_state_is_passed_over():
+    """The others take back what it does, with all that was written meanwhile."""
+    world = leaving(at_rest(4, is_leader=False), H0)
+    world = with_redis(world, h1=replica(H0, priority=0), h2=replica(H0, priority=0))
+    assert SetRedis(H1, "replica-priority", "100") in deeds(world)
+    blank = replace(world.sentinels[H1], config_epoch=0)
+    assert SetRedis(H2, "replica-priority", "100") in deeds(with_sentinels(world, h1=blank))
+
+
 def test_a_target_that_is_not_eligible_is_made_so():
     world = leaving(at_rest(4, is_leader=False), H0)
     world = with_redis(world, h1=replica(H0, priority=0))
