@@ -309,11 +309,12 @@ class RedisK8sCharm(ops.CharmBase):
         credentials = self._credentials
         if self._begun_with is None:
             self._begun_with = (shared.primary is not None, credentials is not None)
+        joined = shared.joined
         world = replace(
             world,
             is_leader=self.unit.is_leader(),
             planned=tuple(self._hosts.of(unit) for unit in staying),
-            unmet=frozenset(self._hosts.of(u) for u in staying if u not in shared.joined),
+            unmet=frozenset(self._hosts.of(u) for u in staying if u not in joined),
             leaving=frozenset(self._hosts.of(unit) for unit in leaving),
             departing=departing,
             stopping=stopping,

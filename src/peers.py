@@ -155,16 +155,12 @@ class Peers:
 
     @property
     def joined(self) -> frozenset[str]:
-        """The units that have joined the relation, this one among them."""
-        others = self._relation.units if self._relation is not None else ()
-        return frozenset(unit.name for unit in (self._model.unit, *others))
+        """The units that have joined the relation, this one among them; none without it."""
+        return frozenset(self._unit_data())
 
     def data_times(self) -> dict[str, float]:
         """Return, by unit, when its data had last been written before its Redis started."""
-        if self._relation is None:
-            return {}
-        units = {self._model.unit, *self._relation.units}
-        found = {unit.name: self._relation.data[unit].get(_DATA_TIME_KEY) for unit in units}
+        found = {name: bag.get(_DATA_TIME_KEY) for name, bag in self._unit_data().items()}
         return {name: float(text) for name, text in found.items() if text}
 
     def publish_data_time(self, time_s: float) -> None:
@@ -209,10 +205,7 @@ class Peers:
 
     def serials(self) -> dict[str, int]:
         """Return, by unit, the serial that it has published; absent: none yet."""
-        if self._relation is None:
-            return {}
-        units = {self._model.unit, *self._relation.units}
-        found = {unit.name: self._relation.data[unit].get(_SERIAL_KEY) for unit in units}
+        found = {name: bag.get(_SERIAL_KEY) for name, bag in self._unit_data().items()}
         return {name: int(text) for name, text in found.items() if text}
 
     def publish_serial(self, serial: int) -> None:
@@ -222,10 +215,7 @@ class Peers:
 
     def tls_records(self) -> dict[str, TlsRecord]:
         """Return, by unit, what it has published of its TLS."""
-        if self._relation is None:
-            return {}
-        units = {self._model.unit, *self._relation.units}
-        found = {unit.name: self._relation.data[unit].get(TLS_KEY) for unit in units}
+        found = {name: bag.get(TLS_KEY) for name, bag in self._unit_data().items()}
         return {name: _tls_record(json.loads(text)) for name, text in found.items() if text}
 
     def publish_tls(self, record: TlsRecord) -> None:
@@ -275,6 +265,13 @@ class Peers:
         if self._relation is None:
             raise RuntimeError("the peer relation is not there yet")
         return self._relation.data[self._model.app]
+
+    def _unit_data(self) -> dict[str, ops.RelationDataContent]:
+        """Return the databags of all units that have joined, this one among them, by unit."""
+        if self._relation is None:
+            return {}
+        units = {self._model.unit, *self._relation.units}
+        return {unit.name: self._relation.data[unit] for unit in units}
 
     def _read(self, key: str) -> str | None:
         return self._app_data.get(key) if self._relation else None

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import constants as c
 import rotation
 import tls
-from constants import SENTINEL_PERIODS_MS
 from world import ContainerView, RedisView, SentinelView, World
 
 ELIGIBLE = 100
@@ -486,7 +485,7 @@ def sentinel_options(world: World) -> dict[str, str]:
     options = {
         "failover-timeout": FAILOVER_TIMEOUT_MS,
         "parallel-syncs": PARALLEL_SYNCS,
-        **SENTINEL_PERIODS_MS,
+        **c.SENTINEL_PERIODS_MS,
     }
     if not world.config.problem:
         options["down-after-milliseconds"] = str(world.config.down_after_ms)

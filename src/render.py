@@ -192,7 +192,7 @@ def sentinel_conf(world: World, primary: str) -> File:
         replicas=_likely_replicas(world, primary),
         redis_port=c.REDIS_PORT,
         quorum=world.quorum,
-        options=[(n, v) for n, v in options.items() if n not in plan.SENTINEL_PERIODS_MS],
+        options=[(n, v) for n, v in options.items() if n not in c.SENTINEL_PERIODS_MS],
         watcher_user=c.WATCHER_USER,
         watcher_password=credentials.watcher,
         on_switch=c.ON_SWITCH,
@@ -318,15 +318,20 @@ def transport_mode(world: World) -> str:
     return "either" if tls.is_changing(world) else tls.wants(world)
 
 
+def _served(world: World) -> str:
+    """Return what the Redis of this unit is to serve; the exporter goes with it."""
+    return tls.redis_serves(world) or tls.PLAIN
+
+
 def _redis_serves(world: World) -> list[tuple[str, str]]:
-    served = tls.redis_serves(world) or tls.PLAIN
+    served = _served(world)
     if served == tls.PLAIN:
         return [("port", str(c.REDIS_PORT))]
     return list(tls.redis_settings(served).items())
 
 
 def _exporter_address(world: World) -> str:
-    if (tls.redis_serves(world) or tls.PLAIN) == tls.PLAIN:
+    if _served(world) == tls.PLAIN:
         return f"redis://127.0.0.1:{c.REDIS_PORT}"
     material = world.tls.material
     host = world.host if material and material.names_hosts else "127.0.0.1"
@@ -334,11 +339,8 @@ def _exporter_address(world: World) -> str:
 
 
 def _exporter_cert_dir(world: World) -> str:
-    """Return the directory of the certificate that the exporter serves; empty: plain text.
-
-    It goes with the Redis beside it.
-    """
-    served = tls.redis_serves(world) or tls.PLAIN
+    """Return the directory of the certificate that the exporter serves; empty: plain text."""
+    served = _served(world)
     return "" if served == tls.PLAIN else tls.cert_dir(served)
 
 

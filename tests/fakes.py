@@ -21,7 +21,8 @@ import redis
 
 import constants as c
 import plan
-from plan import ELIGIBLE, NOT_ELIGIBLE, SENTINEL_PERIODS_MS
+from constants import SENTINEL_PERIODS_MS
+from plan import ELIGIBLE, NOT_ELIGIBLE
 from redis_client import RedisNode
 from sentinel import Sentinel
 from world import Config, World

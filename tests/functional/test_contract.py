@@ -11,9 +11,9 @@ import pytest
 import redis
 
 import sentinel as sentinel_module
-from constants import REDIS_PORT
+from constants import REDIS_PORT, SENTINEL_PERIODS_MS
 from errors import RedisClientError, RefusedError, UnreachableError
-from plan import FAILOVER_TIMEOUT_MS, SENTINEL_PERIODS_MS
+from plan import FAILOVER_TIMEOUT_MS
 from redis_client import RedisNode, ask, ask_all, connect
 from sentinel import Sentinel, handover
 from tests.fakes import Cluster

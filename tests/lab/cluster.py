@@ -126,12 +126,15 @@ class Cluster:
     def host(self, unit: str) -> str:
         return self.units()[unit]["host"]
 
+    def bags(self) -> dict[str, dict[str, str]]:
+        """Return the databags of the peer relation, by application and unit."""
+        bags = self.model.databags(APP)
+        (found,) = [each for name, each in bags.items() if name.startswith("redis-peers")]
+        return found
+
     def recorded_primary(self) -> str | None:
         """Return the unit that the peer relation names as primary."""
-        (bags,) = [
-            bags for name, bags in self.model.databags(APP).items() if name.startswith("redis-pe")
-        ]
-        host = bags[APP].get("leader-host")
+        host = self.bags()[APP].get("leader-host")
         return f"{APP}/{host.split('.')[0].rsplit('-', 1)[1]}" if host else None
 
     def secret_values(self) -> set[str]:

@@ -32,7 +32,7 @@ class Refreshed(Cluster):
     def _inherit(self, charm: Path, app: str, units: int, settings: dict[str, Any]) -> None:
         Model(self.model.name).deploy(EARLIER, app=app, units=units, settings=settings)
         self.until(lambda: self.not_active(units))
-        self.passwords = {name: self.bag()[name] for name in PASSWORDS}
+        self.passwords = {name: self.bags()[APP][name] for name in PASSWORDS}
         primary = self.recorded_primary()
         text = [f"AUTH {self.passwords['redis-password']}"]
         text += [f"SET key-{number} {number}" for number in range(KEYS)]
@@ -45,13 +45,7 @@ class Refreshed(Cluster):
 
     def not_taken_over(self) -> list[str]:
         """Return what of the earlier revision is still in the databag."""
-        return sorted(self.bag().keys() & {*self.passwords, "enable-password"})
-
-    def bag(self) -> dict[str, str]:
-        """Return what the application's side of the peer relation holds."""
-        bags = self.model.databags(APP)
-        (found,) = [each for name, each in bags.items() if name.startswith("redis-peers")]
-        return found[APP]
+        return sorted(self.bags()[APP].keys() & {*self.passwords, "enable-password"})
 
 
 def test_a_refresh_keeps_data_and_passwords(tmp_path: Path):
@@ -65,7 +59,9 @@ def test_a_refresh_keeps_data_and_passwords(tmp_path: Path):
                 unit, "redis", f"EXISTS {' '.join(f'key-{n}' for n in range(KEYS))}"
             )
             assert count == [str(KEYS)], unit
-        assert not [value for value in cluster.passwords.values() if value in str(cluster.bag())]
+        assert not [
+            value for value in cluster.passwords.values() if value in str(cluster.bags()[APP])
+        ]
         cluster.settle(UNITS)
     finally:
         cluster.destroy()

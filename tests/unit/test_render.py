@@ -12,7 +12,6 @@ from dataclasses import replace
 import pytest
 
 import constants as c
-import plan
 import render
 import rotation
 from tests.unit.worlds import CREDENTIALS, H0, H1, H2, at_rest
@@ -88,7 +87,7 @@ def test_sentinel_watches_by_name_and_announces_its_name():
 def test_sentinel_gets_the_options_but_not_those_that_it_knows_at_run_time_only():
     conf = render.sentinel_conf(replace(WORLD, config=Config(down_after_ms=7000)), H0)
     assert "sentinel down-after-milliseconds redis-k8s 7000" in lines(conf)
-    for name in plan.SENTINEL_PERIODS_MS:
+    for name in c.SENTINEL_PERIODS_MS:
         assert name not in conf.text
 
 

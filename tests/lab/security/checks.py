@@ -13,6 +13,9 @@ from lab.clients import checker
 from tests.lab.cluster import APP, PORTS
 from tests.lab.security.secured import Secured
 
+PYTHON = "/usr/bin/python3"
+"""In the containers, which do not see the environment of the tests."""
+
 
 def longest_gap_s(cluster: Secured, since_s: float) -> float:
     """Return the longest time without an acknowledged write since a moment, of any client."""
@@ -40,12 +43,6 @@ def secret(cluster: Secured) -> dict[str, str]:
     return revisions[max(revisions, key=int)]
 
 
-def bags(cluster: Secured) -> dict[str, dict[str, str]]:
-    """Return the databags of the peer relation."""
-    (found,) = [b for n, b in cluster.model.databags(APP).items() if n.startswith("redis-pe")]
-    return found
-
-
 def speaks(cluster: Secured, unit: str, kind: str) -> str:
     """Return how a node answers who speaks plain text without a password."""
     done = cluster.model.exec(
@@ -65,7 +62,7 @@ if sys.argv[1] == "tls":
     context.check_hostname = False
 print(urllib.request.urlopen(url, timeout=5, context=context).read().decode())
 """
-    argv = ["/usr/bin/python3", "-c", program, kind, authority]
+    argv = [PYTHON, "-c", program, kind, authority]
     done = cluster.model.exec(unit, "redis", argv)
     return [] if "redis_up 1" in done.stdout else [f"{unit}: no metrics in {kind}: {done.stderr}"]
 
@@ -74,7 +71,7 @@ def tls_not(cluster: Secured, wanted: str) -> list[str]:
     """Return which units have not gone to TLS, or back, with all connections."""
     found = []
     for unit in cluster.units():
-        record = json.loads(bags(cluster)[unit].get("tls") or '{"wants": "plain"}')
+        record = json.loads(cluster.bags()[unit].get("tls") or '{"wants": "plain"}')
         modes = [
             "plain" if record.get(key, "plain") in ("plain", "") else "tls"
             for key in ("wants", "redis", "sentinel", "connections")
@@ -94,7 +91,7 @@ def not_renewed(cluster: Secured, before: Mapping[str, str], authority: bool) ->
     """
     found = []
     for unit in cluster.units():
-        record = json.loads(bags(cluster)[unit]["tls"])
+        record = json.loads(cluster.bags()[unit]["tls"])
         for kind in PORTS:
             old, now = before[unit].split("/"), record[kind].split("/")
             if old[0] == now[0] or (authority and old[1] == now[1]):

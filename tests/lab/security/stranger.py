@@ -11,10 +11,9 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from tests.lab.cluster import APP, PORTS
+from tests.lab.security.checks import PYTHON
 from tests.lab.security.secured import Secured
 
-PYTHON = "/usr/bin/python3"
-"""In the containers, which do not see the environment of the tests."""
 OPEN = {*PORTS.values(), 9121}
 HEALTH = range(38811, 38815)
 """Pebble's own ports, one for each container, which tell whether the container is healthy."""

@@ -16,7 +16,6 @@ from cryptography import x509
 from lab.authority import Authority
 from tests.lab.cluster import APP
 from tests.lab.security.checks import (
-    bags,
     longest_gap_s,
     metrics,
     not_renewed,
@@ -54,13 +53,13 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 def authorities(cluster: Secured) -> str:
     """Return every authority that the units name."""
-    records = [json.loads(bags(cluster)[unit]["tls"]) for unit in cluster.units()]
+    records = [json.loads(cluster.bags()[unit]["tls"]) for unit in cluster.units()]
     return "".join(sorted({pem for record in records for pem in record["authorities"]}))
 
 
 def served(cluster: Secured) -> dict[str, str]:
     """Return the names of the certificates and authorities that each Redis serves."""
-    return {u: json.loads(bags(cluster)[u]["tls"])["redis"] for u in cluster.units()}
+    return {u: json.loads(cluster.bags()[u]["tls"])["redis"] for u in cluster.units()}
 
 
 def test_each_unit_has_a_certificate_with_its_names(related: Secured):

@@ -15,7 +15,7 @@ import pytest
 from lab.clients.login import LoginLog
 from lab.clients.process import ClientProcess
 from tests.lab.cluster import APP
-from tests.lab.security.checks import bags, longest_gap_s, refused, secret
+from tests.lab.security.checks import longest_gap_s, refused, secret
 from tests.lab.security.rounds import ROUNDS, bar, disturb
 from tests.lab.security.secured import Secured
 
@@ -43,7 +43,7 @@ def not_settled(cluster: Secured, serial: int) -> list[str]:
         return ["two passwords are valid"]
     if int(content["serial"]) < serial:
         return [f"the serial is {content['serial']}, not yet {serial}"]
-    found = {name: bags(cluster)[name].get("credentials-serial", "1") for name in cluster.units()}
+    found = {name: cluster.bags()[name].get("credentials-serial", "1") for name in cluster.units()}
     return [f"{n} has {s}" for n, s in found.items() if s != content["serial"]]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from lab.authority import Authority
 from tests.lab.cluster import APP
-from tests.lab.security.checks import bags, longest_gap_s, metrics, refused, speaks, tls_not
+from tests.lab.security.checks import longest_gap_s, metrics, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, disturb
 from tests.lab.security.secured import Secured
 
@@ -108,7 +108,7 @@ def test_files_are_renewed_one_by_one_while_the_service_goes_on(
     filed.model.attach_resource(APP, "key-file", newer["key-file"])
     filed.settle(UNITS, limit_s=SWITCH_LIMIT_S)
     for unit in filed.units():
-        served = json.loads(bags(filed)[unit]["tls"])["redis"].split("/")[0]
+        served = json.loads(filed.bags()[unit]["tls"])["redis"].split("/")[0]
         path = f"/etc/redis-k8s/tls/{served}/cert.pem"
         pem = filed.model.exec(unit, "redis", ["cat", path]).stdout
         assert pem.strip() == Path(newer["cert-file"]).read_text().strip()
