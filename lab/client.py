@@ -431,6 +431,30 @@ class Model:
         if done.returncode not in (0, 124):
             raise LabError(f"the disk could not be slowed: {done.stderr or done.returncode}")
 
+    def kill_on_a_busy_disk(self, unit: str, container: str, process: str, after_s: float) -> None:
+        """Kill a process with SIGKILL while the disk has not finished what it was given.
+
+        Args:
+            unit: whose it is.
+            container: in which it runs.
+            process: its name.
+            after_s: how long the disk has been busy by then.
+
+        Raises:
+            LabError: the container has no strace, or it may not do that here.
+        """
+        program = (
+            "pid=$(pidof -s $0) && "
+            "{ strace -f -q -o /dev/null -p $pid "
+            "-e trace=fsync,fdatasync -e inject=fsync,fdatasync:delay_enter=60000000 & } && "
+            # Together: strace would hold on to a process that it has delayed.
+            "sleep $1 && kill -0 $! && kill -9 $pid $!"
+        )
+        argv = ["sh", "-c", program, process, f"{after_s:.2f}"]
+        done = self.exec(unit, container, argv)
+        if done.returncode:
+            raise LabError(f"the disk could not be kept busy: {done.stderr or done.returncode}")
+
     def freeze(self, unit: str, container: str | None = None, match: str | None = None) -> None:
         """Stop the processes of a pod, of one container, or those that ``match``."""
         self._ask("freeze", unit=unit, container=container, match=match)

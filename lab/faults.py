@@ -37,6 +37,8 @@ BUSY_EACH = 4
 SLOW_S = 12.0
 SLOW_WRITE_S = 2.5
 """Longer than Redis lets its file lag, and than the Sentinels wait for an answer."""
+BUSY_S = 2.0
+"""From the first run of a cell to the last: how much longer the disk is busy before the kill."""
 FREEZE_S = 12.0
 """Longer than the Sentinels need to replace the primary."""
 RUNS = 10
@@ -95,6 +97,11 @@ def _freeze(scene: Scene) -> None:
 
 def _slow_disk(scene: Scene) -> None:
     scene.slow_disk(scene.the_primary(), SLOW_S, SLOW_WRITE_S)
+
+
+def _busy_disk(scene: Scene) -> None:
+    # Redis itself would ask the disk once a second, and each run is killed at another moment.
+    scene.kill_on_a_busy_disk(scene.the_primary(), 1.2 + BUSY_S * (scene.number % RUNS) / RUNS)
 
 
 def _cut(scene: Scene) -> None:
@@ -234,6 +241,7 @@ FAULTS = {
         Fault("all-pods", _all_pods, SOME),
         Fault("freeze", _freeze),
         Fault("slow-disk", _slow_disk),
+        Fault("busy-disk", _busy_disk),
         Fault("cut", _cut, target_s=(3.5, None)),
         Fault("cut-in", _cut_in),
         Fault("cut-out", _cut_out),

@@ -23,13 +23,14 @@ APART_S = 5.0
 """The longest time from one event of a round to the next."""
 
 PLANNED = ("switchover", "delete-pod", "add", "remove", "elect", "update-status")
-KILLS = ("kill-process", "kill-sentinel", "kill-pod", "kill-all")
+KILLS = ("kill-process", "kill-busy", "kill-sentinel", "kill-pod", "kill-all")
 CUTS = ("cut", "cut-in", "cut-out", "freeze", "empty")
 _WEIGHTS = {
     **dict.fromkeys(PLANNED, 2),
     **dict.fromkeys(KILLS, 3),
     **dict.fromkeys(CUTS, 2),
     "kill-all": 1,
+    "kill-busy": 1,
     "empty": 1,
     "update-status": 1,
 }
@@ -165,6 +166,9 @@ def _do(scene: Scene, event: Event, unit: str) -> None:
         return
     if event.verb == "empty":
         scene.empty(unit)
+        return
+    if event.verb == "kill-busy":
+        scene.kill_on_a_busy_disk(unit, event.lasts_s / 5)
         return
     scene.say(f"{event.verb} {unit}")
     if event.verb == "switchover":

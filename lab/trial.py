@@ -438,6 +438,11 @@ class Scene:
         self.model.slow_disk(unit, "redis", "redis-server", seconds, delay_s)
         self.say(f"the disk of {unit} is as it was")
 
+    def kill_on_a_busy_disk(self, unit: str, after_s: float) -> None:
+        """Kill a unit's Redis while its disk has not finished what it was given."""
+        self.say(f"the disk of {unit} does not come to an end; Redis is killed in {after_s:.1f} s")
+        self.model.kill_on_a_busy_disk(unit, "redis", "redis-server", after_s)
+
     def empty(self, unit: str) -> None:
         """Kill a unit's pod; the next one finds its volume empty."""
         self.say(f"kill {unit} and empty its volume")

@@ -136,6 +136,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         *_tls_files(world),
         _script(c.START_REDIS),
         _script(c.WATCH_SYNC),
+        _script(c.SYNC_LOG),
         _script(c.HAND_OVER),
         _script(c.WAKE),
         *((_script(c.START_EXPORTER),) if exporter else ()),
@@ -240,6 +241,7 @@ def redis_layer(world: World, exporter: str | None) -> dict[str, Any]:
             "requires": [c.REDIS],
             "after": [c.REDIS],
         },
+        c.SYNC_SERVICE: _service("Has the disk keep the append-only file", c.SYNC_LOG),
     }
     if exporter:
         services[c.EXPORTER_SERVICE] = {

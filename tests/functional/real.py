@@ -195,6 +195,10 @@ class Node:
         process = self._processes.get(name)
         return process is not None and process.poll() is None
 
+    def pid(self, name: str) -> int:
+        """Return the process of what runs under that name."""
+        return self._processes[name].pid
+
     def wipe(self) -> None:
         """Empty Redis' part of the volume."""
         for path in self.inside(c.STORAGE_DIR).iterdir():

@@ -10,7 +10,8 @@ import dataclasses
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -591,6 +592,89 @@ def test_a_wake_comes_soon_and_what_goes_on_for_long_less_often(apart: Apart):
     count.write_text("1000 99\n")
     assert node.run(c.WAKE) == 0
     assert slept.read_text().split()[-1] == "2"
+
+
+@contextlib.contextmanager
+def disk(node: Node, effect: str) -> Iterator[None]:
+    """Have each of a Redis' waits for the disk end otherwise: an effect as strace injects them."""
+    pid = node.pid("redis")
+    calls = "fsync,fdatasync"
+    argv = ["strace", "-f", "-q", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={calls}"]
+    tracer = subprocess.Popen([*argv, "-e", f"inject={calls}:{effect}"])
+    status = Path(f"/proc/{pid}/status")
+    try:
+        patiently(lambda: f"TracerPid:\t{tracer.pid}\n" in status.read_text(), "strace is there")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def alone(cluster: RealCluster) -> Node:
+    """Start the only node of an application, as its primary."""
+    (node,) = cluster.nodes.values()
+    cluster.start_sentinels()
+    node.inside(c.BIRTH_PERMIT).touch()
+    node.start_redis()
+    patiently(lambda: node.redis.view().is_primary, "it is primary")
+    return node
+
+
+def test_what_is_acknowledged_while_the_disk_is_busy_outlives_the_process(apart: Apart):
+    node = alone(apart(1))
+    client = node.client()
+    acknowledged = 0
+    with disk(node, "delay_enter=5000000"):
+        # Redis would have begun to wait for the disk after one second, and go on for two more.
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            acknowledged = client.incr("count")
+        node.kill("redis")
+    node.start_redis()
+    patiently(lambda: node.redis.view().is_primary, "it is primary again")
+    assert client.get("count") == str(acknowledged)
+
+
+def test_a_disk_that_does_not_keep_the_log_stops_the_writes(apart: Apart):
+    node = alone(apart(1))
+    client = node.client()
+    fails = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"]
+    argv = ["strace", "-f", "-q", "-o", "/dev/null", *fails, c.SYNC_LOG]
+    with disk(node, "error=EIO"):
+        process = node.spawn(*argv, log="sync")
+
+        def is_refused() -> bool:
+            try:
+                client.incr("count")
+            except redis.ResponseError as e:
+                return "MISCONF" in str(e)
+            return False
+
+        try:
+            patiently(is_refused, "Redis takes no more writes")
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert "could not be kept" in node.log("sync")
+
+
+def test_the_log_is_kept_through_a_rewrite(apart: Apart):
+    cluster = apart(1)
+    (node,) = cluster.nodes.values()
+    process = node.spawn(c.SYNC_LOG, log="sync")
+    try:
+        client = alone(cluster).client()
+        for _ in range(3):
+            client.incr("count")
+            client.bgrewriteaof()
+            patiently(lambda: not client.info()["aof_rewrite_in_progress"], "it is rewritten")
+            time.sleep(1)
+        assert process.poll() is None
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert client.config_get("appendfsync") == {"appendfsync": "no"}
+    assert node.log("sync") == ""
 
 
 def test_addresses_are_kept_while_the_dns_says_nothing_and_dropped_with_their_unit(apart: Apart):

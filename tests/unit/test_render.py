@@ -56,6 +56,14 @@ def test_what_was_acknowledged_is_on_the_volume():
     assert f"dir {c.STORAGE_DIR}" in conf
 
 
+def test_redis_waits_for_no_disk_and_another_service_has_it_keep_what_was_written():
+    files = by_path(render.redis_files(WORLD, None))
+    assert "appendfsync no" in lines(files[c.REDIS_CONF])
+    service = render.redis_layer(WORLD, None)["services"][c.SYNC_SERVICE]
+    assert service["command"] == c.SYNC_LOG
+    assert files[c.SYNC_LOG].mode == 0o755
+
+
 def test_users_have_digests_instead_of_passwords():
     users = by_path(render.redis_files(WORLD, None))[c.USERS_ACL]
     for password in (
