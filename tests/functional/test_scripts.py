@@ -519,7 +519,9 @@ def stand_by(node: Node) -> subprocess.Popen[bytes]:
     def sleeps() -> bool:
         # It starts to sleep after it has set its trap.
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        return [Path(f"/proc/{child}/comm").read_text() for child in children] == ["sleep\n"]
+        with contextlib.suppress(FileNotFoundError):
+            return [Path(f"/proc/{child}/comm").read_text() for child in children] == ["sleep\n"]
+        return False  # One has ended since.
 
     patiently(sleeps, "it stands by")
     return process
@@ -546,6 +548,32 @@ def test_a_primary_whose_pod_is_stopped_hands_over_and_loses_nothing(real: RealC
     (new,) = real.named_by_others(node.host)
     assert new != node.host
     assert writer.acknowledged <= real.keys(str(new))
+
+
+def test_a_stopped_pod_hands_over_by_no_sentinel_that_has_lost_its_state(real: RealCluster):
+    real.sentinel(real.replicas[0]).force_failover()
+    patiently(lambda: len(real.named) == 1 and real.is_at_rest(), "the epoch is not 0")
+    node = real.nodes[real.primary]
+    first, last = sorted(real.replicas)
+    # The others tell such a Sentinel within two seconds; this node is shown the moment before.
+    shim = node.inside("/charm/shims/redis-cli")
+    text = shim.read_text()
+    begin = text.index("exec ")
+    blank = f"""
+case "$*" in
+    *"-h {last} -p {c.SENTINEL_PORT} SENTINEL MASTER "*)
+        {text[begin:].strip().removeprefix("exec ")} | sed '/^config-epoch$/{{n; s/.*/0/}}'
+        exit
+        ;;
+esac
+"""
+    node.script("charm/shims/redis-cli", text[:begin] + blank + text[begin:])
+    try:
+        assert end(stand_by(node)) == 0
+    finally:
+        node.script("charm/shims/redis-cli", text)
+    assert f"the Sentinel of {first} was asked to fail over: OK" in node.log("hand-over")
+    assert not node.redis.view().is_primary
 
 
 def test_a_replica_whose_pod_is_stopped_has_nothing_to_hand_over(real: RealCluster):
