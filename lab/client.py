@@ -233,10 +233,6 @@ class Model:
         """Let an application read a secret."""
         self._ask("change_secret", secret=secret, content=None, app=app, granted=True)
 
-    def revoke_secret(self, secret: str, app: str) -> None:
-        """Take the right to read a secret from an application."""
-        self._ask("change_secret", secret=secret, content=None, app=app, granted=False)
-
     def remove_secret(self, secret: str) -> None:
         """Delete a secret."""
         self._ask("remove_secret", secret=secret)

@@ -143,7 +143,7 @@ def _remove_several(scene: Scene) -> None:
 
 
 def _after_several(units: int) -> int:
-    # More than the majority goes, with the primary.
+    # A majority goes, with the primary.
     return (units - 1) // 2
 
 

@@ -538,7 +538,7 @@ def _unfence_steps(world: World) -> Iterator[Step]:
 
 
 def _leader_steps(world: World) -> Iterator[Step]:
-    """What the leader owes all, in the order of CONTRACT.md; an earlier step may end the turn."""
+    """What the leader owes all, in this order; an earlier step may end the turn."""
     if not world.is_leader or not world.asked_all or world.credentials is None:
         return
     if world.recorded_primary is None or not world.planned:

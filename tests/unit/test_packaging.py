@@ -63,6 +63,9 @@ def test_only_the_charm_is_packed(charm_part: dict):
     assert {"src", "templates", "venv", const.DISPATCH_FILENAME} <= packed
     assert packed.isdisjoint({"lab", "tests", "docs", ".venv", "scripts"})
     assert all("*" not in entry and not entry.startswith("-") for entry in packed)
+    # craft-parts fails where one is missing.
+    made_by_charmcraft = {const.DISPATCH_FILENAME, const.HOOKS_DIRNAME, const.VENV_DIRNAME}
+    assert [e for e in packed - made_by_charmcraft if not (ROOT / e).exists()] == []
 
 
 def test_the_entry_point_is_there(charm_part: dict):
