@@ -550,7 +550,7 @@ class RedisK8sCharm(ops.CharmBase):
 
         A step that fails for what the world does is logged and left for a later turn; a later
         step of the same turn still gets its chance, since the steps of one turn build on each
-        other only through the next look.
+        other only through the next look. The steps of a handover do build on each other.
         """
         for step in steps:
             logger.info("%s", step)
@@ -560,6 +560,9 @@ class RedisK8sCharm(ops.CharmBase):
                 logger.warning("%s failed: %s", type(step).__name__, e)
                 if isinstance(step, (plan.Handover, plan.ForceFailover)):
                     self._handover_problem = str(e)
+                if isinstance(step, (plan.ClaimHandover, plan.Handover)):
+                    # What follows is for whoever hands over.
+                    return
 
     def _take(self, step: plan.Step, world: World) -> None:
         """Take one step.
@@ -651,6 +654,8 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.Handover(source, target, executor):
                 pause_ms = plan.pause_ms(world)
                 sentinel.handover(source, target, executor, world.app, password, pause_ms)
+            case plan.Readmit(hosts, primary):
+                sentinel.readmit(hosts, primary, password)
             case plan.ForceFailover(host):
                 watcher(host).force_failover()
             case rotation.SetPasswords(kind, user, add, remove):

@@ -111,7 +111,13 @@ FORGET_BUDGET_S = 2.5
 PEBBLE_KILL_DELAY_S = 20
 """Redis may need this long to end in good order; a pod's grace period is 30 s."""
 
+READMIT_BUDGET_S = 1.0
+"""After a handover, for the replicas to follow the new primary."""
+
 # Sentinel.
+ELIGIBLE = 100
+NOT_ELIGIBLE = 0
+"""``replica-priority`` of a replica that may be promoted, and of one that may not."""
 DOWN_AFTER_LIMITS_MS = (1000, 60000)
 
 # Handover.

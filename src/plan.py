@@ -17,8 +17,6 @@ import rotation
 import tls
 from world import ContainerView, RedisView, SentinelView, World
 
-ELIGIBLE = 100
-NOT_ELIGIBLE = 0
 FAILOVER_TIMEOUT_MS = "4000"
 """An election without a winner, and a failover whose Sentinel died, is tried again after twice
 this time."""
@@ -164,6 +162,17 @@ class Handover:
 
 
 @dataclass(frozen=True)
+class Readmit:
+    """Make replicas eligible again as soon as they follow the new primary.
+
+    Until then nobody could replace that one.
+    """
+
+    hosts: tuple[str, ...]
+    primary: str
+
+
+@dataclass(frozen=True)
 class ForceFailover:
     """Have the Sentinel of a host fail over on its own authority: the primary is gone for good."""
 
@@ -210,6 +219,7 @@ Step = (
     | SetQuorum
     | ClaimHandover
     | Handover
+    | Readmit
     | ForceFailover
     | Forget
     | Retire
@@ -255,8 +265,8 @@ def _rotation_steps(world: World) -> Iterator[Step]:
 def redis_settings(world: World) -> dict[str, str]:
     """Return the run-time settings that the Redis of this unit should have now.
 
-    ``min-replicas-to-write`` goes up only when a replica is there to satisfy it, so that growing
-    from one unit refuses no write, and goes down at once when fewer than three units stay.
+    ``min-replicas-to-write`` goes up only when the replicas are there to satisfy it, so that
+    growing refuses no write, and goes down at once when units leave.
     """
     redis = world.own_redis
     settings = {"min-replicas-to-write": str(min_replicas(world))}
@@ -264,17 +274,18 @@ def redis_settings(world: World) -> dict[str, str]:
         settings["min-replicas-max-lag"] = str(max_lag_s(world))
     if redis is None:
         return settings
-    if redis.is_primary and min_replicas(world):
-        now = redis.settings.get("min-replicas-to-write", "0")
-        settings["min-replicas-to-write"] = "1" if now != "0" or redis.connected_replicas else "0"
+    if redis.is_primary:
+        now = int(redis.settings.get("min-replicas-to-write", "0"))
+        if max(now, redis.connected_replicas) < min_replicas(world):
+            settings["min-replicas-to-write"] = str(now)
     if not redis.has_log:
         settings["appendonly"] = "yes"
     if _holds_back(world, redis):
         settings["min-replicas-to-write"] = c.START_FENCE
     if world.is_leaving:
-        settings["replica-priority"] = str(NOT_ELIGIBLE)
+        settings["replica-priority"] = str(c.NOT_ELIGIBLE)
     elif (redis.is_primary or _is_fit(redis)) and not world.handing_over:
-        settings["replica-priority"] = str(ELIGIBLE)
+        settings["replica-priority"] = str(c.ELIGIBLE)
     return settings
 
 
@@ -303,8 +314,12 @@ def _has_start_fence(redis: RedisView) -> bool:
 
 
 def min_replicas(world: World) -> int:
-    """Return how many replicas must be in step before the primary takes a write."""
-    return 1 if len(world.planned) >= 3 else 0
+    """Return how many replicas must be in step before the primary takes a write.
+
+    As many as are sure not to be on the side of a majority that it is cut off from: with the
+    primary one less than a quorum leaves. With two units nobody could be missing.
+    """
+    return len(world.planned) - world.quorum if len(world.planned) >= 3 else 0
 
 
 def max_lag_s(world: World) -> int:
@@ -529,12 +544,11 @@ def _patience_steps(world: World) -> Iterator[Step]:
 
 def _unfence_steps(world: World) -> Iterator[Step]:
     """Lower the fence of the primary before replicas leave, so that no write is refused."""
-    if min_replicas(world) == 0:
-        for host, redis in world.redis.items():
-            fence = redis.settings.get("min-replicas-to-write", "0")
-            raised = redis.is_primary and fence != "0" and not _has_start_fence(redis)
-            if raised and host in world.planned and host != world.host:
-                yield SetRedis(host, "min-replicas-to-write", "0")
+    for host, redis in world.redis.items():
+        fence = int(redis.settings.get("min-replicas-to-write", "0"))
+        raised = redis.is_primary and fence > min_replicas(world) and not _has_start_fence(redis)
+        if raised and host in world.planned and host != world.host:
+            yield SetRedis(host, "min-replicas-to-write", str(min_replicas(world)))
 
 
 def _leader_steps(world: World) -> Iterator[Step]:
@@ -574,8 +588,8 @@ def _leader_steps(world: World) -> Iterator[Step]:
         return
     for host in world.planned if not world.handing_over else ():
         redis = world.redis.get(host)
-        if redis and _is_fit(redis) and redis.priority == NOT_ELIGIBLE and host != world.host:
-            yield SetRedis(host, "replica-priority", str(ELIGIBLE))
+        if redis and _is_fit(redis) and redis.priority == c.NOT_ELIGIBLE and host != world.host:
+            yield SetRedis(host, "replica-priority", str(c.ELIGIBLE))
     yield from _forget_steps(world, primary)
 
 
@@ -603,6 +617,9 @@ def _replace_steps(world: World, primary: str) -> Iterator[Step]:
             yield AskAgain("the leaving primary hands over by itself")
         return
     best = _best_replica(world)
+    if len(world.planned) == 1 and is_primary(world, world.planned[0]):
+        # It took over, and the Sentinel that had it do so went before it told the one that stays.
+        best = world.planned[0]
     if primary in world.redis:
         yield AskAgain("the old primary follows another and the Sentinels do not name it yet")
     elif best is None and all(host in world.redis for host in world.planned):
@@ -643,7 +660,7 @@ def _free_steps(world: World) -> Iterator[Step]:
     replicas = [h for h in world.planned if h in world.redis and h in world.data_times]
     if replicas:
         newest = max(replicas, key=lambda h: (world.data_times[h], -world.planned.index(h)))
-        yield SetRedis(newest, "replica-priority", str(ELIGIBLE))
+        yield SetRedis(newest, "replica-priority", str(c.ELIGIBLE))
     yield AskAgain("the unit with the newest data takes over")
 
 
@@ -663,7 +680,7 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
     # The Sentinel that fails over is the last to record the new primary, so if one is to leave
     # it is the one.
     leaves = source in world.leaving and source in world.sentinels
-    host = source if leaves else target
+    host = source if leaves and _is_informed(world, source) else target
     executor = world.sentinels[host]
     if not world.has_claim:
         if world.redis[source].handover_claims:
@@ -674,42 +691,59 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
         if replica.host == target or replica.down:
             continue
         seen = world.redis.get(replica.host)
-        if seen is None or seen.priority != NOT_ELIGIBLE:
-            yield SetRedis(replica.host, "replica-priority", str(NOT_ELIGIBLE))
+        if seen is None or seen.priority != c.NOT_ELIGIBLE:
+            yield SetRedis(replica.host, "replica-priority", str(c.NOT_ELIGIBLE))
     view = world.redis[target]
-    if view.priority != ELIGIBLE:
-        yield SetRedis(target, "replica-priority", str(ELIGIBLE))
+    if view.priority != c.ELIGIBLE:
+        yield SetRedis(target, "replica-priority", str(c.ELIGIBLE))
     known = {replica.host: replica.priority for replica in executor.replicas if not replica.down}
-    right = {h: ELIGIBLE if h == target else NOT_ELIGIBLE for h in known}
+    right = {h: c.ELIGIBLE if h == target else c.NOT_ELIGIBLE for h in known}
     if world.has_claim and target in known and known == right:
-        if min_replicas(world) == 0:
-            yield SetRedis(target, "min-replicas-to-write", "0")
+        if int(view.settings.get("min-replicas-to-write", "0")) > min_replicas(world):
+            yield SetRedis(target, "min-replicas-to-write", str(min_replicas(world)))
         yield Handover(source, target, host)
+        yield Readmit(_others_in_sync(world, source, target), target)
     else:
         yield AskAgain("the Sentinel has not seen yet who is eligible")
 
 
+def _others_in_sync(world: World, source: str, target: str) -> tuple[str, ...]:
+    """Return the hosts that stay as replicas, and had the data of the old primary."""
+    return tuple(
+        h
+        for h in world.planned
+        if h not in (source, target) and (redis := world.redis.get(h)) and _is_fit(redis)
+    )
+
+
 def _target(world: World, source: str) -> str | None:
     """Return the host that is to be primary; None when no replica is fit for it."""
-    # A new Sentinel counts epochs from 0 until it hears the others; they would take back what it
-    # does.
-    latest = max((view.config_epoch for view in world.sentinels.values()), default=0)
     fit = [
         h
         for h in world.planned
         if h != source
         and (redis := world.redis.get(h))
         and not redis.is_primary
-        and redis.link_up
+        and _is_fit(redis)
         and redis.primary_host == source
         and (sentinel := world.sentinels.get(h))
         and sentinel.primary_host == source
-        and sentinel.config_epoch >= latest
+        and _is_informed(world, h)
     ]
     if world.switch_to not in (None, ANY):
         return world.switch_to if world.switch_to in fit else None
     # Offsets differ by what is under way; the pause of the handover makes them equal.
     return fit[0] if fit else None
+
+
+def _is_informed(world: World, host: str) -> bool:
+    """Whether the Sentinel of a host knows the latest failover.
+
+    A new one counts epochs from 0 until it hears the others; they would take back what it does.
+    """
+    latest = max((view.config_epoch for view in world.sentinels.values()), default=0)
+    sentinel = world.sentinels.get(host)
+    return sentinel is not None and sentinel.config_epoch >= latest
 
 
 def _best_replica(world: World) -> str | None:
@@ -719,8 +753,8 @@ def _best_replica(world: World) -> str | None:
         for h in world.planned
         if (redis := world.redis.get(h))
         and not redis.is_primary
-        and redis.priority != NOT_ELIGIBLE
-        and h in world.sentinels
+        and redis.priority != c.NOT_ELIGIBLE
+        and _is_informed(world, h)
     ]
     return max(
         fit, key=lambda h: (world.redis[h].offset_bytes, -world.planned.index(h)), default=None

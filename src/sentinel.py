@@ -13,21 +13,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import redis
 
 from constants import (
+    ELIGIBLE,
     MOMENT_MS,
     OFFSETS_BUDGET_S,
+    READMIT_BUDGET_S,
     REDIS_PORT,
     SENTINEL_PERIODS_MS,
     SENTINEL_PORT,
     SWITCH_BUDGET_S,
 )
 from errors import RefusedError, UnreachableError
-from redis_client import ask, connect, flat, pipelined
+from redis_client import RedisNode, ask, ask_all, connect, flat, pipelined
 from world import KnownReplica, SentinelView
 
 T = TypeVar("T")
@@ -218,6 +220,30 @@ def handover(
             # While a failover may be under way the pause stays: it ends with it, or by itself.
             if not (ordered and _is_primary(old) and _is_failing_over(executor, master_name)):
                 _again(lambda: ask(old, "CLIENT", "UNPAUSE"))
+
+
+def readmit(hosts: Iterable[str], primary: str, password: str) -> None:
+    """Make replicas eligible for promotion once they are in sync with a new primary.
+
+    Those that are not, within READMIT_BUDGET_S, are left as they are.
+
+    Args:
+        hosts: of replicas; those that do not answer are passed over.
+        primary: host that they are to follow.
+        password: of the user ``operator``.
+    """
+
+    def wait_and_set(host: str) -> None:
+        node = RedisNode(host, password)
+
+        def is_in_sync() -> bool:
+            view = node.view()
+            return view.primary_host == primary and view.link_up and view.is_logged
+
+        if _within(READMIT_BUDGET_S, is_in_sync):
+            node.set({"replica-priority": str(ELIGIBLE)})
+
+    ask_all(hosts, wait_and_set, READMIT_BUDGET_S)
 
 
 def _await_moment(executor: redis.Redis, master_name: str, target: str) -> None:

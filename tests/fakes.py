@@ -21,8 +21,7 @@ import redis
 
 import constants as c
 import plan
-from constants import SENTINEL_PERIODS_MS
-from plan import ELIGIBLE, NOT_ELIGIBLE
+from constants import ELIGIBLE, NOT_ELIGIBLE, SENTINEL_PERIODS_MS
 from redis_client import RedisNode
 from sentinel import Sentinel
 from world import Config, World
@@ -208,7 +207,7 @@ class Cluster:
     def form(self, keys: Iterable[str] = ()) -> Cluster:
         """Make all nodes of the application run, in step and at rest."""
         first = self.hosts[0]
-        fence = "1" if len(self.hosts) >= 3 else "0"
+        fence = _fence(len(self.hosts))
         for host in self.hosts:
             self.add(host)
         for host in self.hosts:
@@ -468,7 +467,7 @@ class Cluster:
                     return
 
     def _become(self, node: FakeRedis, primary: str | None) -> None:
-        fence = "1" if len(node.peers) >= 3 else "0"
+        fence = _fence(len(node.peers))
         node.settings = _defaults() | {
             "replica-priority": str(ELIGIBLE if primary is None else NOT_ELIGIBLE),
             "min-replicas-to-write": fence,
@@ -814,6 +813,10 @@ class Cluster:
             "info-refresh": str(int((self.now - known.info_at) * 1000)),
         }
         return [text for pair in state.items() for text in pair]
+
+
+def _fence(units: int) -> str:
+    return str(units - (units // 2 + 1)) if units >= 3 else "0"
 
 
 def _defaults() -> dict[str, str]:

@@ -30,9 +30,9 @@ from redis.retry import Retry
 
 import constants as c
 import render
-from constants import SENTINEL_PERIODS_MS
+from constants import ELIGIBLE, SENTINEL_PERIODS_MS
 from errors import RedisClientError
-from plan import ELIGIBLE, FAILOVER_TIMEOUT_MS
+from plan import FAILOVER_TIMEOUT_MS
 from redis_client import RedisNode
 from sentinel import Sentinel
 from world import Config, Credentials, World

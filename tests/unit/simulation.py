@@ -29,6 +29,7 @@ from plan import (
     MarkInitialised,
     PermitBirth,
     PublishDataTime,
+    Readmit,
     RecordPrimary,
     RecordUnits,
     RefreshSentinelUsers,
@@ -206,7 +207,7 @@ class Application:
         primaries = cluster.primaries
         if primaries != [self.kept.record] or primaries[0] not in self.planned:
             wrong.append(f"primaries are {primaries}, recorded is {self.kept.record}")
-        fence = "1" if len(self.planned) >= 3 else "0"
+        fence = {1: "0", 2: "0", 5: "2"}.get(len(self.planned), "1")
         for host in self.planned:
             world = self.look(host, is_leader=True)
             steps = plan.next_steps(world)
@@ -413,6 +414,8 @@ class Application:
                 sentinel.handover(
                     source, target, executor, cluster.app, cluster.password, pause_ms
                 )
+            case Readmit(hosts, primary):
+                sentinel.readmit(hosts, primary, cluster.password)
             case ForceFailover(target):
                 cluster.sentinel(target).force_failover()
             case Forget(target, replicas, others):

@@ -22,6 +22,7 @@ from plan import (
     MarkInitialised,
     PermitBirth,
     PublishDataTime,
+    Readmit,
     RecordPrimary,
     RecordUnits,
     RenewSentinel,
@@ -340,6 +341,17 @@ def test_the_fence_goes_up_when_a_replica_can_satisfy_it():
     assert deeds(joined) == (SetRedis(H0, "min-replicas-to-write", "1"),)
 
 
+def test_a_fence_for_more_units_waits_for_their_replicas():
+    def steps(fence: str, replicas: int) -> tuple[object, ...]:
+        settings = {**SETTINGS, "min-replicas-to-write": fence}
+        view = primary(settings=settings, connected_replicas=replicas)
+        return deeds(with_redis(at_rest(5), h0=view))
+
+    assert steps("1", 1) == ()
+    assert steps("1", 2) == (SetRedis(H0, "min-replicas-to-write", "2"),)
+    assert steps("2", 0) == ()
+
+
 def test_the_fence_stays_up_when_the_replicas_are_gone():
     assert deeds(with_redis(at_rest(), h0=primary(connected_replicas=0))) == ()
 
@@ -350,7 +362,7 @@ def test_a_fence_that_is_too_high_comes_down():
     assert deeds(world) == (SetRedis(H0, "min-replicas-to-write", "1"),)
 
 
-@pytest.mark.parametrize(("units", "fence"), [(1, 0), (2, 0), (3, 1), (4, 1), (9, 1)])
+@pytest.mark.parametrize(("units", "fence"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (9, 4)])
 def test_the_fence_follows_the_planned_units(units, fence):
     world = replace(at_rest(), planned=tuple(f"redis-k8s-{n}" for n in range(units)))
     assert plan.min_replicas(world) == fence
@@ -652,6 +664,33 @@ def test_a_target_whose_sentinel_has_lost_its_state_is_passed_over():
     assert SetRedis(H2, "replica-priority", "100") in deeds(with_sentinels(world, h1=blank))
 
 
+def test_without_its_state_the_sentinel_of_a_leaving_unit_does_not_fail_over():
+    world = replace(leaving(at_rest(4, is_leader=False), H0), has_claim=True)
+    world = eligible(world, H1)
+    blank = replace(world.sentinels[H0], config_epoch=0)
+    assert Handover(H0, H1, H1) in deeds(with_sentinels(world, h0=blank))
+
+
+def test_a_target_is_passed_over_until_its_log_has_all():
+    """Killed before, it would come back with what was in its log before it copied."""
+    world = leaving(at_rest(4, is_leader=False), H0)
+    world = with_redis(world, h1=replica(H0, priority=0, rewrites_log=True))
+    world = with_redis(world, h2=replica(H0, priority=0))
+    assert SetRedis(H2, "replica-priority", "100") in deeds(world)
+    assert SetRedis(H1, "replica-priority", "100") not in deeds(world)
+
+
+def test_after_the_handover_the_others_may_be_promoted_again_at_once():
+    """The new primary may be the next to die."""
+    world = replace(leaving(at_rest(4, is_leader=False), H0), has_claim=True)
+    world = eligible(world, H1)
+    steps = deeds(world)
+    after = steps[steps.index(Handover(H0, H1, H0)) + 1]
+    assert after == Readmit((H2, H3), H1)
+    late = with_redis(world, h3=replica(H0, priority=0, link_up=False))
+    assert Readmit((H2,), H1) in deeds(late)
+
+
 def test_a_target_that_is_not_eligible_is_made_so():
     world = leaving(at_rest(4, is_leader=False), H0)
     world = with_redis(world, h1=replica(H0, priority=0))
@@ -725,7 +764,9 @@ def test_a_replica_that_leaves_lowers_the_fence_of_a_primary_that_would_be_left_
     world = leaving(at_rest(3, host=H2, is_leader=False), H2)
     assert SetRedis(H0, "min-replicas-to-write", "0") in deeds(world)
     world = leaving(at_rest(4, host=H3, is_leader=False), H3)
-    assert SetRedis(H0, "min-replicas-to-write", "0") not in deeds(world)
+    assert not any(isinstance(s, SetRedis) and s.host == H0 for s in deeds(world))
+    world = leaving(at_rest(5, host=H4, is_leader=False), H4)
+    assert SetRedis(H0, "min-replicas-to-write", "1") in deeds(world)
 
 
 def test_a_unit_retires_in_its_stop_hook_only():
@@ -790,6 +831,19 @@ def test_a_primary_that_is_gone_for_good_is_replaced_by_the_best_replica():
     world = gone(at_rest(5, host=H3), H0, H1, H2)
     assert deeds(with_redis(world, h4=replica(H0, offset_bytes=101)))[-1] == ForceFailover(H4)
     assert deeds(world)[-1] == ForceFailover(H3)
+
+
+def test_the_last_unit_that_took_over_unheard_is_named_by_its_sentinel():
+    world = with_redis(gone(at_rest(2, host=H1), H0), h1=primary())
+    assert deeds(world)[-1] == ForceFailover(H1)
+    awake = with_sentinels(world, h1=replace(world.sentinels[H1], primary_down_ms=0))
+    assert not any(isinstance(s, ForceFailover) for s in deeds(awake))
+
+
+def test_nobody_is_forced_whose_sentinel_has_lost_its_state():
+    world = gone(at_rest(5, host=H3), H0, H1, H2)
+    blank = replace(world.sentinels[H3], config_epoch=0)
+    assert deeds(with_sentinels(world, h3=blank))[-1] == ForceFailover(H4)
 
 
 def test_the_quorum_is_lowered_before():

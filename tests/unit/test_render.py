@@ -44,7 +44,7 @@ def test_redis_knows_its_name_and_never_an_address_or_a_role():
     assert "replica-priority" not in conf.text
 
 
-@pytest.mark.parametrize(("size", "fence"), [(1, "0"), (2, "0"), (3, "1"), (5, "1")])
+@pytest.mark.parametrize(("size", "fence"), [(1, "0"), (2, "0"), (3, "1"), (5, "2")])
 def test_the_fence_in_the_file_follows_the_planned_units(size, fence):
     conf = by_path(render.redis_files(at_rest(size), None))[c.REDIS_CONF]
     assert f"min-replicas-to-write {fence}" in lines(conf)
