@@ -125,8 +125,9 @@ HANDOVER_CHANNEL = "redis-k8s:handover"
 """Whoever moves the primary's role is subscribed to it, on the primary."""
 OFFSETS_BUDGET_S = 0.5
 """How long the target may take to reach the offset of the paused primary."""
-SWITCH_BUDGET_S = 2.0
-"""From SENTINEL FAILOVER to the promotion."""
+SWITCH_BUDGET_S = 10.0
+"""From SENTINEL FAILOVER to the promotion. Longer than Sentinel goes on with it, in TILT too: as
+long as it may still come, writes are held."""
 MOMENT_MS = (650, 800)
 """The age of the target's INFO at which the failover starts: the next INFO then comes just after
 the promotion, and Sentinel sees it at once (measured: 0.5 s instead of 1.3 s)."""

@@ -163,10 +163,11 @@ class Peers:
         found = {name: bag.get(_DATA_TIME_KEY) for name, bag in self._unit_data().items()}
         return {name: float(text) for name, text in found.items() if text}
 
-    def publish_data_time(self, time_s: float) -> None:
-        """Tell the other units how new the data of this one is."""
+    def publish_data_time(self, time_s: float | None) -> None:
+        """Tell the other units how new the data of this one is; None: it has none."""
         if self._relation is not None:
-            self._relation.data[self._model.unit][_DATA_TIME_KEY] = str(time_s)
+            text = "" if time_s is None else str(time_s)
+            self._relation.data[self._model.unit][_DATA_TIME_KEY] = text
 
     def credentials(self) -> Credentials | None:
         """Return the passwords; None while the leader has not made them."""

@@ -59,9 +59,9 @@ class MarkInitialised:
 
 @dataclass(frozen=True)
 class PublishDataTime:
-    """Tell the other units how new the data of this one is."""
+    """Tell the other units how new the data of this one is; None: it has none."""
 
-    time_s: float
+    time_s: float | None
 
 
 @dataclass(frozen=True)
@@ -385,13 +385,12 @@ def _workload_steps(world: World) -> Iterator[Step]:
             yield StartService("sentinel", "sentinel")
         yield from _helper_steps("sentinel", world.sentinel_container)
     if world.redis_container.ready:
-        if world.own_data_time is not None and world.own_data_time != world.data_times.get(
-            world.host
-        ):
+        starts = "redis" not in world.redis_container.running
+        if starts and world.own_data_time != world.data_times.get(world.host):
             yield PublishDataTime(world.own_data_time)
         if not world.redis_container.current:
             yield WriteFiles("redis")
-        if "redis" not in world.redis_container.running:
+        if starts:
             if world.recorded_primary == world.host and not world.initialised:
                 yield PermitBirth()
             yield StartService("redis", "redis")

@@ -206,7 +206,8 @@ def handover(
             _require_alone(executor, master_name, target)
             hold()
             ordered = True
-            ask(executor, "SENTINEL", "FAILOVER", master_name)
+            with contextlib.suppress(redis.TimeoutError):
+                ask(executor, "SENTINEL", "FAILOVER", master_name)
             chosen = _await_promotion(executor, master_name, password, hold)
             if chosen == source:
                 raise RefusedError(f"Sentinel gave up the failover from {source}")
@@ -300,7 +301,11 @@ def _await_promotion(
     def is_over() -> bool:
         nonlocal promoted
         hold()
-        state = _state(executor, master_name)
+        try:
+            state = _state(executor, master_name)
+        except redis.TimeoutError:
+            # It is busy, or its disk is; what it was asked for it does all the same.
+            return False
         if "failover_in_progress" not in state["flags"]:
             # Over already, or given up: then the source is still the one that is named.
             promoted = state["ip"]

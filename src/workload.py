@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _OWNER_MARK = f"{SENTINEL_DIR}/owner"
 _EXEC_TIMEOUT_S = 5.0
+_EMPTY_LOG_BYTES = 96
+"""The first file of an append-only file has 88 to 90 bytes; with one key it has 98 at least."""
 
 
 class Workload:
@@ -126,19 +128,29 @@ class Workload:
         self._call(lambda: self._container.exec(command, timeout=_EXEC_TIMEOUT_S).wait())
 
     def data_time(self) -> float | None:
-        """Return when the data on the volume was last written, in seconds; None: there is none."""
+        """Return when the data that Redis would load was last written, in seconds.
+
+        0: it would load an append-only file in which there is nothing; None: no file at all.
+        """
 
         def newest() -> float | None:
-            times = [
-                file.last_modified.timestamp()
-                for directory in (STORAGE_DIR, f"{STORAGE_DIR}/appendonlydir")
-                if self._container.exists(directory)
-                for file in self._container.list_files(directory)
-                if file.name.endswith((".aof", ".rdb"))
-            ]
-            return max(times, default=None)
+            log = self._data_files(f"{STORAGE_DIR}/appendonlydir")
+            # Redis passes a snapshot over that lies beside an append-only file.
+            files = log or self._data_files(STORAGE_DIR)
+            if log and sum(file.size or 0 for file in log) <= _EMPTY_LOG_BYTES:
+                return 0.0
+            return max((file.last_modified.timestamp() for file in files), default=None)
 
         return self._call(newest)
+
+    def _data_files(self, directory: str) -> list[pebble.FileInfo]:
+        if not self._container.exists(directory):
+            return []
+        return [
+            file
+            for file in self._container.list_files(directory)
+            if file.name.endswith((".aof", ".rdb")) and not file.name.startswith("temp-")
+        ]
 
     def permit_birth(self) -> None:
         """Let the guarded start make an empty primary, once."""

@@ -15,7 +15,7 @@ from constants import REDIS_PORT, SENTINEL_PERIODS_MS
 from errors import RedisClientError, RefusedError, UnreachableError
 from plan import FAILOVER_TIMEOUT_MS
 from redis_client import RedisNode, ask, ask_all, connect
-from sentinel import Sentinel, handover
+from sentinel import Sentinel, handover, readmit
 from tests.fakes import Cluster
 from tests.functional.conftest import NOBODY, STRANGER
 from tests.functional.real import RealCluster
@@ -393,6 +393,34 @@ def test_a_handover_that_fails_in_the_pause_lifts_it(
     assert failed.is_set()
     assert is_writable(cluster, source)
     assert cluster.redis(source).view().is_primary
+
+
+def test_after_a_handover_the_others_are_readmitted_when_they_follow(cluster: AnyCluster):
+    source, (target, other) = cluster.primary, cluster.replicas
+    make_eligible(cluster, target)
+    handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+    assert cluster.redis(other).view().priority == 0
+    readmit([other, NOBODY], target, cluster.password)
+    assert cluster.redis(other).view().priority == 100
+
+
+def test_a_replica_that_does_not_follow_the_new_primary_is_not_readmitted(cluster: AnyCluster):
+    other = cluster.replicas[1]
+    make_eligible(cluster, cluster.replicas[0])
+    readmit([other], cluster.replicas[0], cluster.password)
+    assert cluster.redis(other).view().priority == 0
+
+
+def test_a_new_primary_that_dies_at_once_is_replaced(real: RealCluster):
+    source, (target, other) = real.primary, real.replicas
+    make_eligible(real, target)
+    handover(source, target, target, real.app, real.password, PAUSE_MS)
+    readmit([other], target, real.password)
+    before = {host: len(real.nodes[host].log("sentinel")) for host in real.hosts}
+    real.kill(target)
+    real.eventually(lambda: target not in real.named_by_others(target), "another is primary")
+    for host, length in before.items():
+        assert "-failover-abort-no-good-slave" not in real.nodes[host].log("sentinel")[length:]
 
 
 def test_a_target_that_does_not_catch_up_leaves_all_as_it_was(cluster: AnyCluster, monkeypatch):

@@ -116,8 +116,12 @@ def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):
     node = real.nodes[real.primary]
     real.write(node.host, "kept")
     node.kill("redis")
+    left = [node.inside(f"{c.STORAGE_DIR}/{d}temp-1.rdb") for d in ("", "appendonlydir/")]
+    for file in left:
+        file.write_text("what it was about to write")
     node.start_redis()
     patiently(lambda: node.redis.view().is_primary, "it is primary again")
+    assert not any(file.exists() for file in left)
     assert "named by a majority, with its data" in started_as(node)
     assert "kept" in real.keys(node.host)
     assert real.primary == node.host
@@ -226,6 +230,21 @@ def test_a_sentinel_without_its_state_is_not_asked_to_fail_over(real: RealCluste
     says(node, f"{second} was asked to fail over: OK")
     patiently(lambda: node.redis.view().link_up, "it is in sync")
     assert f"{first} was asked" not in node.log("redis")
+
+
+def test_who_has_not_copied_a_primary_that_came_back_may_not_be_promoted(real: RealCluster):
+    """Its offset counts on from the process before, so Sentinel would prefer it."""
+    node = real.nodes[real.primary]
+    prompt, late = real.replicas
+    node.kill("redis")
+    real.redis(late).follow(NOBODY)
+    node.start_redis()
+    patiently(lambda: real.redis(late).view().priority == 0, "it is not eligible")
+    patiently(lambda: real.write(node.host, "after") is None, "a write is taken")
+    assert real.redis(prompt).view().priority == 100
+    real.redis(late).follow(node.host)
+    patiently(lambda: real.redis(late).view().priority == 100, "it is eligible again")
+    assert "after" in real.keys(late)
 
 
 def test_a_node_that_others_replaced_comes_back_as_a_replica_with_its_extra_data_gone(
@@ -542,6 +561,9 @@ def test_a_primary_whose_pod_is_stopped_hands_over_and_loses_nothing(real: RealC
     with real.writer() as writer:
         assert end(process) == 0
         assert not node.redis.view().is_primary, node.log("hand-over")
+        # The new primary may be the next to die.
+        others = [host for host in real.hosts if real.redis(host).view().primary_host]
+        assert {real.redis(host).view().priority for host in others} == {100}
         node.kill()
         patiently(lambda: len(real.named_by_others(node.host)) == 1, "the others agree")
         writer.go_on()
@@ -703,6 +725,15 @@ def test_the_log_is_kept_through_a_rewrite(apart: Apart):
         process.wait()
     assert client.config_get("appendfsync") == {"appendfsync": "no"}
     assert node.log("sync") == ""
+
+
+def test_a_sentinel_that_started_again_wakes_the_charm(real: RealCluster):
+    """It has forgotten its periods over that, and nobody else need have noticed."""
+    node = real.nodes[real.replicas[0]]
+    before = len(node.notices)
+    node.kill("sentinel")
+    real.start(node.host)
+    patiently(lambda: len(node.notices) > before, "the charm is told")
 
 
 def test_addresses_are_kept_while_the_dns_says_nothing_and_dropped_with_their_unit(apart: Apart):

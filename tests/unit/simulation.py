@@ -376,7 +376,9 @@ class Application:
             case MarkInitialised():
                 kept.initialised = True
             case PublishDataTime(time_s):
-                kept.data_times[host] = time_s
+                kept.data_times.pop(host, None)
+                if time_s is not None:
+                    kept.data_times[host] = time_s
             case WriteFiles(container):
                 unit.files_for[container] = self._files_key()
                 if container == "redis":

@@ -223,6 +223,16 @@ def test_the_age_of_the_data_is_told_before_redis_starts():
     assert PublishDataTime(7.0) in deeds(replace(world, data_times={H0: 6.0}))
 
 
+def test_a_volume_that_has_become_empty_is_not_ranked_by_what_it_had():
+    world = newborn(own_data_time=None, initialised=True)
+    assert PublishDataTime(None) in deeds(replace(world, data_times={H0: 6.0}))
+    assert PublishDataTime(None) not in deeds(world)
+
+
+def test_the_age_of_the_data_does_not_change_while_redis_runs():
+    assert deeds(replace(at_rest(), data_times={H0: 6.0})) == ()
+
+
 # This unit's Redis
 
 

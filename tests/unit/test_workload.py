@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -134,3 +137,59 @@ def test_a_notice_under_way_is_not_ordered_again():
     fake.get_service.return_value.is_running.return_value = True
     assert Workload(fake).notify_later() is False
     fake.pebble.start_services.assert_not_called()
+
+
+class OnDisk:
+    """The files of a container, under a directory of this machine."""
+
+    name = "redis"
+
+    def __init__(self, root: Path):
+        self._root = root
+
+    def exists(self, path: str) -> bool:
+        return Path(f"{self._root}{path}").exists()
+
+    def list_files(self, path: str) -> list[pebble.FileInfo]:
+        return [
+            pebble.FileInfo(
+                path=f"{path}/{file.name}",
+                name=file.name,
+                type=pebble.FileType.FILE,
+                size=file.stat().st_size,
+                permissions=0o600,
+                last_modified=datetime.fromtimestamp(file.stat().st_mtime, tz=timezone.utc),
+                user_id=None,
+                user=None,
+                group_id=None,
+                group=None,
+            )
+            for file in Path(f"{self._root}{path}").iterdir()
+            if file.is_file()
+        ]
+
+
+@pytest.mark.parametrize(
+    ("files", "time_s"),
+    [
+        ({}, None),
+        ({"dump.rdb": (500, 7)}, 7.0),
+        ({"temp-12.rdb": (500, 9)}, None),
+        ({"appendonlydir/a.1.base.rdb": (500, 5), "appendonlydir/a.1.incr.aof": (9, 6)}, 6.0),
+        # Redis would load the older one.
+        ({"dump.rdb": (500, 9), "appendonlydir/a.1.base.rdb": (500, 5)}, 5.0),
+        ({"temp-12.rdb": (500, 9), "appendonlydir/a.1.base.rdb": (500, 5)}, 5.0),
+        # A unit that was never in sync, and one with a single key.
+        ({"appendonlydir/a.1.base.rdb": (89, 9), "appendonlydir/a.1.incr.aof": (0, 9)}, 0.0),
+        ({"appendonlydir/a.1.base.rdb": (99, 9), "appendonlydir/a.1.incr.aof": (0, 9)}, 9.0),
+    ],
+)
+def test_data_is_as_new_as_what_redis_would_load(
+    tmp_path: Path, files: dict[str, tuple[int, int]], time_s: float | None
+):
+    for name, (size, written_s) in files.items():
+        path = tmp_path / "var/lib/redis" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+        os.utime(path, (written_s, written_s))
+    assert Workload(OnDisk(tmp_path)).data_time() == time_s  # type: ignore[arg-type]
