@@ -45,7 +45,7 @@ ROTATING = ops.MaintenanceStatus("Changing passwords")
 FAILING_OVER = ops.WaitingStatus("A failover is under way")
 PRIMARY_DOWN = ops.WaitingStatus("The primary is down: waiting for the Sentinels to name another")
 NO_LINK = ops.WaitingStatus("Waiting for the replica to be in sync with the primary")
-FENCED = ops.WaitingStatus("Writes are refused: no replica is in step with the primary")
+FENCED = ops.WaitingStatus("Writes are refused: too few replicas are in step with the primary")
 NOT_COMPLETE = ops.WaitingStatus("Waiting for Sentinel to know all units")
 
 UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
