@@ -564,6 +564,7 @@ class Agent:
         rc = process.returncode = os.waitstatus_to_exitcode(status)
         with model.lock:
             self._process = None
+            cut_off = not self._connected
         texts = out.end(), err.end()
         if action is not None:
             for name, text in zip(("stdout", "stderr"), texts, strict=True):
@@ -572,7 +573,8 @@ class Agent:
         cpu = usage.ru_utime + usage.ru_stime
         counted = dict(context.calls)
         name = hook.name
-        model.record(unit.name, name, rc, started, wall_s=wall, cpu_s=cpu, tools=counted)
+        costs = {"wall_s": wall, "cpu_s": cpu, "tools": counted, "cut_off": cut_off}
+        model.record(unit.name, name, rc, started, **costs)
         self._log("INFO", "juju.worker.uniter.operation", f'ran "{name}" {kind}, exit {rc}')
         return rc, context
 

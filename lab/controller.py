@@ -35,6 +35,7 @@ SOCKET = "controller.sock"
 WATCH_S = 10.0
 FILL_CHUNK = 1 << 20
 READY_POLL_S = 1.0
+LEADS_S = 30.0
 
 
 class Controller:
@@ -389,8 +390,14 @@ class Controller:
             self.model.touch()
 
     def op_elect(self, unit: str) -> None:
-        """Make a unit the leader of its application."""
-        self.model.elect(self.model.unit(unit))
+        """Make a unit the leader of its application, between two hooks of the leader before.
+
+        Juju promises each leader that asks that it stays it for 30 s, longer than a hook takes.
+        """
+        chosen = self.model.unit(unit)
+        with self.model.lock:
+            self.model.seen.wait_for(lambda: not self.model.leads_in_a_hook(chosen.app), LEADS_S)
+            self.model.elect(chosen)
 
     def op_update_status(self, unit: str) -> None:
         """Let update-status be due now."""

@@ -335,7 +335,7 @@ class HookRecord:
 
     ``rc`` is its exit code, negative for a signal; ``started`` is Unix time; ``cpu_s`` is user
     and system time of dispatch and of every process it waited for; ``tools`` counts the calls
-    of each hook tool.
+    of each hook tool; ``cut_off`` says that its agent had lost the controller when it ended.
     """
 
     index: int
@@ -346,6 +346,7 @@ class HookRecord:
     wall_s: float
     cpu_s: float
     tools: dict[str, int]
+    cut_off: bool = False
 
 
 class Model:
@@ -619,6 +620,13 @@ class Model:
         with self.lock:
             app = self.apps[unit.app]
             return app.leader == unit.name and self.clock() < app.leader_until
+
+    def leads_in_a_hook(self, app_name: str) -> bool:
+        """Return whether the leader of an application runs a hook at the moment."""
+        with self.lock:
+            app = self.apps[app_name]
+            leader = app.units.get(app.leader or "")
+            return leader is not None and leader.agent.current == "executing"
 
     def elect(self, unit: Unit) -> None:
         """Make this unit the leader; the one before hears nothing of it."""

@@ -255,8 +255,8 @@ class Bench:
     def broken(self) -> set[str]:
         """Return the units that are in error, in sentences.
 
-        A hook that was killed with its pod is shown as failed too and run again, which is not
-        the charm's failure.
+        A hook that was killed with its pod, or cut off from the controller, which answers all that
+        it asks, is shown as failed too and run again, which is not the charm's failure.
         """
         failed = {
             name: unit["agent"]["message"]
@@ -264,8 +264,9 @@ class Bench:
             if unit["agent"]["current"] == "error"
         }
         if failed:
-            codes = {record.unit: record.rc for record in self.model.hooks()}
-            failed = {name: said for name, said in failed.items() if codes.get(name) != KILLED}
+            last = {record.unit: record for record in self.model.hooks()}
+            excused = {n for n, record in last.items() if record.rc == KILLED or record.cut_off}
+            failed = {name: said for name, said in failed.items() if name not in excused}
         return {f"{name} was in error: {said}" for name, said in failed.items()}
 
     def until_right(

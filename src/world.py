@@ -168,7 +168,7 @@ class RedisView:
 
     @property
     def is_fenced(self) -> bool:
-        """Whether it is a primary that refuses writes, since no replica is in step."""
+        """Whether it is a primary that refuses writes, since too few replicas are in step."""
         fence = int(self.settings.get("min-replicas-to-write", "0"))
         return self.is_primary and self.connected_replicas < fence
 

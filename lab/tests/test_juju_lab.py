@@ -100,6 +100,11 @@ def agent_of(status: dict, unit: str) -> str:
     return status["applications"]["probe"]["units"][unit]["agent"]["current"]
 
 
+def leader_of(status: dict) -> str:
+    units = status["applications"]["probe"]["units"]
+    return next(name for name, unit in units.items() if unit["leader"])
+
+
 def file_of(model: Model, unit: str, path: str) -> str:
     return model.exec(unit, "charm", ["cat", path]).stdout
 
@@ -443,6 +448,20 @@ def test_names_follow_the_pods(shared: Model):
     assert spawned.communicate()[0].strip() == address()
 
 
+def test_a_leader_stays_one_until_its_hook_has_ended(shared: Model):
+    leader = leader_of(shared.status())
+    other = "probe/1" if leader == "probe/0" else "probe/0"
+    on_hooks(shared, update_status="sleep 1.5; test $(is-leader) = True")
+    shared.update_status(leader)
+    shared.wait(lambda s: agent_of(s, leader) == "executing", 10)
+    shared.elect(other)
+    assert leader_of(shared.status()) == other
+    last = [record for record in shared.hooks() if record.unit == leader][-1]
+    assert (last.name, last.rc) == ("update-status", 0)
+    shared.elect(leader)
+    on_hooks(shared)
+
+
 def test_a_cut_unit_loses_its_controller_and_starts_again_when_healed(shared: Model):
     on_hooks(shared, update_status="sleep 1.5; is-leader")
     seen = Recorder(shared)
@@ -456,6 +475,7 @@ def test_a_cut_unit_loses_its_controller_and_starts_again_when_healed(shared: Mo
     shared.cut("probe/2")
     seen.wait("probe/2", "update-status")
     assert agent_of(shared.status(), "probe/2") == "lost"
+    assert [record.cut_off for record in shared.hooks()][-1]
     shared.config("probe", {"number": 5})
     seen.wait("probe/0", "config-changed")
     assert seen.names("probe/2") == ["update-status"]
