@@ -116,6 +116,12 @@ def _cut_out(scene: Scene) -> None:
     scene.cut(scene.the_primary(), CUT_S, "out")
 
 
+def _cut_pair(scene: Scene) -> None:
+    unit = scene.the_primary()
+    companion = next(name for name in scene.bench.alive() if name != unit)
+    scene.cut_pair(unit, companion, CUT_S)
+
+
 def _all_pods(scene: Scene) -> None:
     for unit in scene.bench.alive():
         scene.say(f"kill the pod of {unit}")
@@ -245,6 +251,8 @@ FAULTS = {
         Fault("cut", _cut, target_s=(3.5, None)),
         Fault("cut-in", _cut_in),
         Fault("cut-out", _cut_out),
+        # The client that holds on to its address reaches the side that is to stop.
+        Fault("cut-pair", _cut_pair, (5,), may_lose=True),
         Fault(
             "leader-in-removal",
             _kill_the_leader_in_a_removal,

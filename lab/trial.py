@@ -410,6 +410,23 @@ class Scene:
         if client is not None:
             self.inside.append(Inside(status["host"], client, cut_s, healed_s, len(units)))
 
+    def cut_pair(self, unit: str, companion: str, seconds: float) -> None:
+        """Cut two units off from all others for a while; clients outside reach both sides."""
+        units = self.bench.units()
+        pair = (unit, companion)
+        rest = [name for name in units if name not in pair]
+        client = self._client_inside(unit, units[unit])
+        self.say(f"cut {unit} and {companion} off from the others")
+        cut_s = time.monotonic()
+        for each in pair:
+            self.model.cut(each, rest)
+        time.sleep(seconds)
+        healed_s = time.monotonic()
+        for each in pair:
+            self.model.heal(each)
+        self.say(f"heal {unit} and {companion}")
+        self.inside.append(Inside(units[unit]["host"], client, cut_s, healed_s, len(units)))
+
     def _client_inside(self, unit: str, status: Mapping[str, Any]) -> WriterProcess:
         access = dataclasses.replace(self.bench.access, hosts=(status["host"],))
         key = f"inside-{next(self._numbers)}"

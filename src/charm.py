@@ -128,8 +128,11 @@ class RedisK8sCharm(ops.CharmBase):
 
     # Events
 
-    def _on_event(self, _: ops.EventBase) -> None:
-        self._reconcile()
+    def _on_event(self, event: ops.EventBase) -> None:
+        redis = self._reconcile().own_redis
+        # Not in every hook: each call costs as much as a look at a node.
+        if redis and isinstance(event, ops.UpdateStatusEvent | ops.PebbleCustomNoticeEvent):
+            self.unit.set_workload_version(redis.version)
 
     def _on_secret_remove(self, event: ops.SecretRemoveEvent) -> None:
         # Nobody reads this revision any more, so passwords that have gone leave Juju too.

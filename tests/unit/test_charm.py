@@ -137,6 +137,10 @@ def test_at_rest_all_units_are_active_and_a_hook_changes_nothing(juju: Juju):
     assert juju.app_data == before
 
 
+def test_juju_shows_the_version_of_redis(juju: Juju):
+    assert juju.update_status(0).workload_version == juju.cluster.redis(host(0)).view().version
+
+
 READS = {
     "ROLE",
     "INFO",
