@@ -247,6 +247,30 @@ def test_who_has_not_copied_a_primary_that_came_back_may_not_be_promoted(real: R
     assert "after" in real.keys(late)
 
 
+def test_with_nobody_to_replace_it_a_primary_that_was_missed_comes_back_at_once(
+    real: RealCluster,
+):
+    node = real.nodes[real.primary]
+    for host in real.replicas:
+        real.redis(host).set({"replica-priority": "0"})
+
+    def is_missed() -> bool:
+        views = [real.sentinel(host).view() for host in real.hosts]
+        nobody = all(r.priority == 0 for view in views for r in view.replicas)
+        return nobody and all(view.primary_down_ms for view in views)
+
+    node.kill("redis")
+    patiently(is_missed, "all Sentinels miss it, and none has anybody to promote")
+    settings = node.inside(c.CLUSTER_ENV)
+    settings.write_text(settings.read_text() + "NOTICED_TURNS=1000000\n")
+    try:
+        node.start_redis()
+        patiently(lambda: node.redis.view().is_primary, "it is primary again")
+    finally:
+        node.write_files()
+    assert "named by a majority, with its data" in started_as(node)
+
+
 def test_a_node_that_others_replaced_comes_back_as_a_replica_with_its_extra_data_gone(
     real: RealCluster,
 ):
