@@ -35,6 +35,7 @@ def run(bench: Bench, name: str, units: int, folder: Path) -> Trial:
         number=1,
         units_after=fault.after(units),
         folder=folder / f"{name}-{units}",
+        may_lose=fault.may_lose,
     )
 
 
@@ -64,6 +65,14 @@ def test_a_fault_loses_nothing_and_all_is_right_afterwards(
     assert found.gap_s < MANY_TIMES_LONGER_S
     assert found.reads > 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.long
+def test_of_five_units_cut_in_two_only_one_side_goes_on(bench: Bench, tmp_path: Path):
+    """The primary is on the smaller side, with a replica; that it has to stop is judged there."""
+    found = run(bench, "cut-pair", 5, tmp_path)
+    assert found.wrong == [], f"{found.line()}; its logs: {found.kept}"
+    assert found.inside_s is not None
 
 
 def test_a_trial_finds_what_is_lost_and_keeps_its_logs(bench: Bench, tmp_path: Path):
