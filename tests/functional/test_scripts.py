@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 import constants as c
 import render
+from sentinel import handover
 from tests.functional.conftest import NOBODY
 from tests.functional.real import CREDENTIALS, PATIENCE_S, Node, RealCluster, patiently
 
@@ -217,7 +218,7 @@ def test_a_named_but_empty_node_has_a_peer_promoted_and_follows_it(real: RealClu
 def test_a_sentinel_without_its_state_is_not_asked_to_fail_over(real: RealCluster):
     """What it numbers from 0 the others take back, with all that was written meanwhile."""
     real.sentinel(real.replicas[0]).force_failover()
-    patiently(lambda: len(real.named) == 1 and real.is_at_rest(), "the epoch is not 0")
+    real.settle()
     node = real.nodes[real.primary]
     first, second = sorted(real.replicas)
     node.kill("redis")
@@ -376,6 +377,28 @@ def test_the_old_primary_is_demoted_by_the_sentinel_beside_it(real: RealCluster)
     real.sentinel(target).force_failover()
     patiently(lambda: not old.redis.view().is_primary, "the old primary follows", within_s=8.0)
     patiently(lambda: all(NOTICE in node.notices for node in real.nodes.values()), "all are told")
+
+
+def test_an_old_primary_may_not_be_promoted_before_it_has_copied_the_new(real: RealCluster):
+    """What it took after the others were turned is in its offset, and in nothing else."""
+    old, target = real.nodes[real.primary], real.replicas[0]
+    real.redis(real.replicas[1]).set({"replica-priority": "0"})
+    real.sentinel(target).force_failover()
+    patiently(lambda: not old.redis.view().is_primary, "the old primary follows", within_s=8.0)
+    patiently(lambda: old.redis.view().priority == 0, "it is not eligible", within_s=8.0)
+
+
+def test_who_follows_already_stays_eligible(real: RealCluster):
+    old, (target, other) = real.nodes[real.primary], real.replicas
+    real.redis(other).set({"replica-priority": "0"})
+    known = real.sentinel(target)
+    patiently(
+        lambda: {r.host: r.priority for r in known.view().replicas}[other] == 0,
+        "the Sentinel knows who is eligible",
+    )
+    handover(old.host, target, target, real.app, real.password, 1000)
+    patiently(lambda: real.named == {target}, "all Sentinels name the target")
+    assert old.redis.view().priority == 100
 
 
 def test_sentinels_that_are_all_new_replace_a_primary_that_is_gone(real: RealCluster):
@@ -598,7 +621,7 @@ def test_a_primary_whose_pod_is_stopped_hands_over_and_loses_nothing(real: RealC
 
 def test_a_stopped_pod_hands_over_by_no_sentinel_that_has_lost_its_state(real: RealCluster):
     real.sentinel(real.replicas[0]).force_failover()
-    patiently(lambda: len(real.named) == 1 and real.is_at_rest(), "the epoch is not 0")
+    real.settle()
     node = real.nodes[real.primary]
     first, last = sorted(real.replicas)
     # The others tell such a Sentinel within two seconds; this node is shown the moment before.
