@@ -101,6 +101,7 @@ def kill_and_wait(trio: Cluster, unit: str) -> None:
     trio.until(not_back)
 
 
+@pytest.mark.long
 def test_ten_pod_kills_in_a_row_leave_every_sentinel_right(trio: Cluster):
     for turn in range(10):
         kill_and_wait(trio, f"{APP}/{turn % 3}")

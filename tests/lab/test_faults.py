@@ -45,7 +45,6 @@ def run(bench: Bench, name: str, units: int, folder: Path) -> Trial:
         ("switchover", 3),
         ("delete-pod", 3),
         ("kill-process", 3),
-        ("busy-disk", 3),
         ("kill-pod", 3),
         ("cut", 3),
         ("remove-primary", 3),
