@@ -274,10 +274,8 @@ def redis_settings(world: World) -> dict[str, str]:
         settings["min-replicas-max-lag"] = str(max_lag_s(world))
     if redis is None:
         return settings
-    if redis.is_primary:
-        now = int(redis.settings.get("min-replicas-to-write", "0"))
-        if max(now, redis.connected_replicas) < min_replicas(world):
-            settings["min-replicas-to-write"] = str(now)
+    if redis.is_primary and max(redis.fence, redis.connected_replicas) < min_replicas(world):
+        settings["min-replicas-to-write"] = str(redis.fence)
     if not redis.has_log:
         settings["appendonly"] = "yes"
     if _holds_back(world, redis):
@@ -544,9 +542,8 @@ def _patience_steps(world: World) -> Iterator[Step]:
 def _unfence_steps(world: World) -> Iterator[Step]:
     """Lower the fence of the primary before replicas leave, so that no write is refused."""
     for host, redis in world.redis.items():
-        fence = int(redis.settings.get("min-replicas-to-write", "0"))
-        raised = redis.is_primary and fence > min_replicas(world) and not _has_start_fence(redis)
-        if raised and host in world.planned and host != world.host:
+        raised = redis.fence > min_replicas(world) and not _has_start_fence(redis)
+        if redis.is_primary and raised and host in world.planned and host != world.host:
             yield SetRedis(host, "min-replicas-to-write", str(min_replicas(world)))
 
 
@@ -698,7 +695,7 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
     known = {replica.host: replica.priority for replica in executor.replicas if not replica.down}
     right = {h: c.ELIGIBLE if h == target else c.NOT_ELIGIBLE for h in known}
     if world.has_claim and target in known and known == right:
-        if int(view.settings.get("min-replicas-to-write", "0")) > min_replicas(world):
+        if view.fence > min_replicas(world):
             yield SetRedis(target, "min-replicas-to-write", str(min_replicas(world)))
         yield Handover(source, target, host)
         yield Readmit(_others_in_sync(world, source, target), target)

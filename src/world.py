@@ -167,10 +167,14 @@ class RedisView:
         return self.has_log and not self.rewrites_log
 
     @property
+    def fence(self) -> int:
+        """How many replicas it must see to take a write; 0 also where that was not asked for."""
+        return int(self.settings.get("min-replicas-to-write", "0"))
+
+    @property
     def is_fenced(self) -> bool:
         """Whether it is a primary that refuses writes, since too few replicas are in step."""
-        fence = int(self.settings.get("min-replicas-to-write", "0"))
-        return self.is_primary and self.connected_replicas < fence
+        return self.is_primary and self.connected_replicas < self.fence
 
 
 @dataclass(frozen=True)

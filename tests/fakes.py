@@ -207,7 +207,7 @@ class Cluster:
     def form(self, keys: Iterable[str] = ()) -> Cluster:
         """Make all nodes of the application run, in step and at rest."""
         first = self.hosts[0]
-        fence = _fence(len(self.hosts))
+        fence = fence_of(len(self.hosts))
         for host in self.hosts:
             self.add(host)
         for host in self.hosts:
@@ -467,7 +467,7 @@ class Cluster:
                     return
 
     def _become(self, node: FakeRedis, primary: str | None) -> None:
-        fence = _fence(len(node.peers))
+        fence = fence_of(len(node.peers))
         node.settings = _defaults() | {
             "replica-priority": str(ELIGIBLE if primary is None else NOT_ELIGIBLE),
             "min-replicas-to-write": fence,
@@ -815,7 +815,8 @@ class Cluster:
         return [text for pair in state.items() for text in pair]
 
 
-def _fence(units: int) -> str:
+def fence_of(units: int) -> str:
+    """Return ``min-replicas-to-write`` of an application at rest."""
     return str(units - (units // 2 + 1)) if units >= 3 else "0"
 
 

@@ -43,7 +43,7 @@ from plan import (
     WriteFiles,
     WriteSentinelConf,
 )
-from tests.fakes import Cluster, FakeWriter
+from tests.fakes import Cluster, FakeWriter, fence_of
 from world import Config, ContainerView, Credentials, RedisView, SentinelView, World
 
 CREDENTIALS = Credentials(
@@ -207,7 +207,7 @@ class Application:
         primaries = cluster.primaries
         if primaries != [self.kept.record] or primaries[0] not in self.planned:
             wrong.append(f"primaries are {primaries}, recorded is {self.kept.record}")
-        fence = {1: "0", 2: "0", 5: "2"}.get(len(self.planned), "1")
+        fence = fence_of(len(self.planned))
         for host in self.planned:
             world = self.look(host, is_leader=True)
             steps = plan.next_steps(world)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import plan
+from tests.fakes import fence_of
 from world import (
     Config,
     ContainerView,
@@ -86,7 +87,7 @@ def sentinel(host: str, hosts: Iterable[str], of: str = H0, **changes: Any) -> S
 def at_rest(size: int = 3, host: str = H0, is_leader: bool = True, of: str = H0) -> World:
     """Return what a unit sees of an application in which nothing is left to do."""
     hosts = (H0, H1, H2, H3, H4)[:size]
-    fence = {"min-replicas-to-write": {1: "0", 2: "0", 5: "2"}.get(size, "1")}
+    fence = {"min-replicas-to-write": fence_of(size)}
 
     def fenced(view: RedisView) -> RedisView:
         return replace(view, settings={**view.settings, **fence})
