@@ -78,6 +78,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._chosen: Mapping[str, str] | str | None = None
         self._claim = contextlib.ExitStack()
         self._has_claim = False
+        self._retired = False
 
         self._certificates = self._relate_certificates()
 
@@ -257,11 +258,16 @@ class RedisK8sCharm(ops.CharmBase):
             The last look.
         """
         deadline = time.monotonic() + c.HOOK_BUDGET_S
+        pause_s = c.TURN_PAUSE_S
+        heard = time.monotonic()
         first: World | None = None
         before: tuple[plan.Step, ...] = ()
         while True:
             world = self._look(departing, stopping, switch_to)
             first = first or world
+            if world.own_redis is not None and any(h in world.redis for h in world.planned):
+                heard = time.monotonic()
+            world = replace(world, alone_s=time.monotonic() - heard)
             moved = world.agreed_primary in (
                 {*world.planned} - {first.agreed_primary} if switch_to == plan.ANY else {switch_to}
             )
@@ -270,29 +276,43 @@ class RedisK8sCharm(ops.CharmBase):
             steps = plan.next_steps(world)
             todo = [step for step in steps if not isinstance(step, plan.AskAgain)]
             reasons = [step.reason for step in steps if isinstance(step, plan.AskAgain)]
+            needed = plan.is_needed(world)
             if time.monotonic() > deadline:
-                reasons.append("the time of this hook is over")
-                break
+                if not (stopping and needed) and plan.Retire() not in todo:
+                    reasons.append("the time of this hook is over")
+                    break
+                # Juju has no limit for this hook, and the pod is there until it ends. Meanwhile
+                # more units may be told to leave, all of them even.
+                self.unit.status = status.owing(reasons)
+                self._fates = None
+                pause_s = c.LEAVE_PAUSE_S
+                deadline = time.monotonic() + c.HOOK_BUDGET_S
             stuck = bool(todo) and steps == before
             before = steps
             if stuck:
                 reasons.append("what was ordered has not taken effect yet")
-            # A unit that leaves, or moves the primary by order, has no later turn to wait for.
+            # A unit that leaves, or moves the primary by order, has no later turn to wait for; but
+            # where no unit that stays answers, its last hook waits alone.
             own = world.own_sentinel
             ends = stopping and own is not None and own.failing_over
-            leaves = world.is_leaving and (ends or world.agreed_primary == world.host)
-            waits = leaves or (switch_to and (world.failing_over or not moved))
+            leaves = needed and (stopping or world.agreed_primary == world.host)
+            waits = leaves or ends or (switch_to and (world.failing_over or not moved))
             if (stuck or not todo) and not (reasons and waits):
                 break
             self._apply(todo, world)
+            if self._retired:
+                break
             if reasons:
-                time.sleep(c.TURN_PAUSE_S)
-        self._claim.close()
-        self._has_claim = False
+                time.sleep(pause_s)
+        self._release_claim()
         if steps and reasons:
             self._ask_again(reasons[0], world)
         self._world = replace(world, handover_problem=self._handover_problem)
         return self._world
+
+    def _release_claim(self) -> None:
+        self._claim.close()
+        self._has_claim = False
 
     def _look(
         self, departing: str | None = None, stopping: bool = False, switch_to: str | None = None
@@ -651,6 +671,8 @@ class RedisK8sCharm(ops.CharmBase):
                 watcher(host).set_option(name, value)
             case plan.SetQuorum(host, quorum):
                 watcher(host).set_option("quorum", str(quorum))
+            case plan.ReleaseHandover():
+                self._release_claim()
             case plan.ClaimHandover(source):
                 self._claim.enter_context(redis_client.RedisNode(source, password).claim())
                 self._has_claim = True
@@ -702,6 +724,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._sentinel.stop(c.SENTINEL)
         if not keep_state:
             self._sentinel.drop_sentinel_state()
+        self._retired = True
 
     def _ask_again(self, reason: str, world: World) -> None:
         """Have Pebble send a notice in a moment; before it is there its own event will come."""

@@ -106,6 +106,8 @@ SOCKET_TIMEOUT_S = 0.8
 """For one connection and for one reply; below ANSWER_BUDGET_S, so that the error has a name."""
 TURN_PAUSE_S = 0.1
 """Between two looks of one hook, for what was ordered to show."""
+LEAVE_PAUSE_S = 0.5
+"""The same for a unit that waits, for longer than HOOK_BUDGET_S, until it may leave."""
 FORGET_BUDGET_S = 2.5
 """For one Sentinel to know all nodes again after a reset: twice the INFO period, and some."""
 PEBBLE_KILL_DELAY_S = 20

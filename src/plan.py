@@ -27,6 +27,10 @@ START_PATIENCE_S = 30
 """After which the charm lets a primary that came back take writes, if its script did not."""
 REVIVE_AFTER_MS = 60_000
 """How long the old primary's pod may take to come back before other data is made the truth."""
+LEAVE_PATIENCE_S = 600
+"""How long a unit that leaves as primary waits while no unit that stays answers, or its own Redis
+does not. As long as both answer it waits for the copy, however long that takes."""
+WAITED_FOR = "the primary is waited for, since nobody else has been in sync"
 
 
 ANY = "any"
@@ -152,6 +156,11 @@ class ClaimHandover:
 
 
 @dataclass(frozen=True)
+class ReleaseHandover:
+    """Let others hand over, since it cannot be done now."""
+
+
+@dataclass(frozen=True)
 class Handover:
     """Move the primary role without losing a write; the target is the only one eligible."""
 
@@ -218,6 +227,7 @@ Step = (
     | SetSentinel
     | SetQuorum
     | ClaimHandover
+    | ReleaseHandover
     | Handover
     | Readmit
     | ForceFailover
@@ -365,9 +375,13 @@ def _birth_steps(world: World) -> Iterator[Step]:
 
 def _workload_steps(world: World) -> Iterator[Step]:
     """Files, layers and services of this unit's containers."""
-    if world.stopping or world.credentials is None or world.recorded_primary is None:
+    if world.credentials is None or world.recorded_primary is None:
         return
-    if not (world.record_kept and world.credentials_kept and world.storage_attached):
+    if _has_retired(world) or (world.stopping and not is_needed(world)):
+        return
+    # The volume of a unit that leaves is mounted as long as the pod is there.
+    volume = world.storage_attached or world.is_leaving
+    if not (world.record_kept and world.credentials_kept and volume):
         return
     if not (tls.redis_serves(world) and tls.sentinel_serves(world)):
         # TLS is on and there is no certificate: nothing starts that would speak plain text.
@@ -508,12 +522,15 @@ def _leaving_steps(world: World) -> Iterator[Step]:
     """What a unit owes the others before it goes. With nobody left there is nothing to owe."""
     if not world.is_leaving:
         return
-    if world.planned:
-        primary = world.agreed_primary
-        if world.own_redis is not None and world.own_redis.is_primary and primary == world.host:
+    if is_needed(world):
+        if world.own_redis is None:
+            yield AskAgain("the Redis of this unit is the primary and gives no answer")
+        elif world.own_redis.is_primary:
             yield from _handover_steps(world, source=world.host)
-            if not world.stopping:
-                return
+        else:
+            yield AskAgain("no unit that stays is the primary yet")
+        return
+    if world.planned:
         yield from _unfence_steps(world)
     if world.stopping and world.own_sentinel is not None and world.own_sentinel.failing_over:
         # Cut short, a failover leaves replicas that nobody turns to the new primary.
@@ -522,6 +539,41 @@ def _leaving_steps(world: World) -> Iterator[Step]:
         "redis" in world.redis_container.running or "sentinel" in world.sentinel_container.running
     ):
         yield Retire()
+
+
+def is_needed(world: World) -> bool:
+    """Whether this unit leaves, and may have what no unit that stays has.
+
+    As primary it has, until they name another; that they give no answer says nothing, they may be
+    down. As replica of a unit that stays it may, as long as that is down and no other has taken
+    over; its last hook waits for that.
+    """
+    if not (world.is_leaving and world.planned) or _has_retired(world):
+        return False
+    if world.alone_s > LEAVE_PATIENCE_S:
+        return False
+    redis = world.own_redis
+    if redis is not None and not redis.is_primary:
+        orphaned = not any(is_primary(world, h) for h in world.planned)
+        return world.stopping and redis.primary_host in world.planned and orphaned
+    if world.agreed_primary not in (None, world.host):
+        return False
+    named = world.host in (world.agreed_primary, world.recorded_primary)
+    return named or redis is not None
+
+
+def _has_retired(world: World) -> bool:
+    """Whether this unit has done its last deed; a hook may come after it all the same.
+
+    What ends otherwise is started again by Pebble, and a new pod has no layers yet.
+    """
+    return world.is_leaving and all(
+        name in container.services and name not in container.running
+        for name, container in (
+            ("redis", world.redis_container),
+            ("sentinel", world.sentinel_container),
+        )
+    )
 
 
 def _patience_steps(world: World) -> Iterator[Step]:
@@ -618,6 +670,9 @@ def _replace_steps(world: World, primary: str) -> Iterator[Step]:
         best = world.planned[0]
     if primary in world.redis:
         yield AskAgain("the old primary follows another and the Sentinels do not name it yet")
+    elif best is None and primary in world.leaving and _down_ms(world) < REVIVE_AFTER_MS:
+        # Its pod may come back while its unit is there.
+        yield AskAgain(WAITED_FOR)
     elif best is None and all(host in world.redis for host in world.planned):
         yield from _free_steps(world)
     elif best is None:
@@ -637,18 +692,23 @@ def _revive_steps(world: World, primary: str) -> Iterator[Step]:
     all the data and is waited for; after that the unit with the newest data is set free. Only
     with a majority: a unit that is alone may be the one that is cut off.
     """
-    down_ms = min((s.primary_down_ms for s in world.sentinels.values()), default=0)
+    down_ms = _down_ms(world)
     alone = not all(view.has_majority for view in world.sentinels.values())
     if primary in world.redis or alone or down_ms == 0:
         return
     best = _best_replica(world)
     if down_ms < REVIVE_AFTER_MS:
         if best is None:
-            yield AskAgain("the primary is waited for, since nobody else has been in sync")
+            yield AskAgain(WAITED_FOR)
     elif best is None:
         yield from _free_steps(world)
     else:
         yield ForceFailover(best)
+
+
+def _down_ms(world: World) -> int:
+    """Return for how long all Sentinels that answer have had the primary for down."""
+    return min((view.primary_down_ms for view in world.sentinels.values()), default=0)
 
 
 def _free_steps(world: World) -> Iterator[Step]:
@@ -666,12 +726,12 @@ def _handover_steps(world: World, source: str) -> Iterator[Step]:
     First all but the target become ineligible, until the Sentinel that is to fail over has seen
     it; only then the handover proper, which is one step because writes wait during it.
     """
-    if world.failing_over:
-        yield AskAgain("a failover is under way")
-        return
     target = _target(world, source)
-    if target is None:
-        yield AskAgain("no replica is in sync to take over")
+    if world.failing_over or target is None:
+        if world.has_claim:
+            yield ReleaseHandover()
+        under_way = "a failover is under way"
+        yield AskAgain(under_way if world.failing_over else "no replica is in sync to take over")
         return
     # The Sentinel that fails over is the last to record the new primary, so if one is to leave
     # it is the one.

@@ -10,7 +10,7 @@ Maintenance: this unit is at work.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import ops
 
@@ -108,6 +108,11 @@ def app_statuses(world: World) -> Iterator[ops.StatusBase]:
     """Yield the statuses of the application that hold; active when none does."""
     yield from _problems(world)
     yield from _holding(APP_RULES, world, _expiring(world))
+
+
+def owing(reasons: Sequence[str]) -> ops.StatusBase:
+    """Return the status of a unit that may not leave yet, with the first reason."""
+    return ops.WaitingStatus(f"Leaving: {reasons[0]}" if reasons else LEAVING.message)
 
 
 def _warnings(world: World) -> Iterator[str]:

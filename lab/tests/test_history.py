@@ -226,9 +226,9 @@ def test_planned_changes_and_kills_may_not_lose_anything():
         return nemesis.Round(1, 3, 3, events).may_lose
 
     assert not may_lose("switchover", "delete-pod", "add", "remove", "elect")
-    assert not may_lose("kill-process", "kill-pod", "kill-all", "switchover")
+    assert not may_lose("kill-process", "kill-pod", "kill-all", "switchover", "remove")
     assert may_lose("cut")
-    assert may_lose("kill-pod", "remove")
+    assert may_lose("kill-pod", "freeze")
 
 
 def test_what_never_came_is_worse_than_any_time():

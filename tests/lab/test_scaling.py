@@ -61,3 +61,17 @@ def test_five_to_one_at_once_to_zero_and_back_with_nobody_told(make_cluster: Mak
     cluster.switch_to(f"{APP}/3")
     shrink(cluster, 1)
     to_zero_and_back(cluster, 3)
+
+
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_primary_leaves_when_a_unit_that_stays_has_its_data(make_cluster: Make, killed: bool):
+    cluster = make_cluster(2)
+    stays, leaves = f"{APP}/0", f"{APP}/1"
+    cluster.switch_to(leaves)
+    cluster.model.kill_pod(stays, hold_s=15)
+    cluster.model.remove_unit(APP)
+    reason = "Leaving: no replica is in sync to take over"
+    cluster.until(lambda: cluster.shows(leaves, "waiting", reason))
+    if killed:
+        cluster.model.kill_pod(leaves)
+    cluster.settle(1)

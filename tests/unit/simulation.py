@@ -33,6 +33,7 @@ from plan import (
     RecordPrimary,
     RecordUnits,
     RefreshSentinelUsers,
+    ReleaseHandover,
     RenewSentinel,
     Retire,
     SetQuorum,
@@ -262,15 +263,20 @@ class Application:
         deadline = self.cluster.now + c.HOOK_BUDGET_S
         previous: tuple[Step, ...] = ()
         first: World | None = None
-        while self.cluster.now < deadline:
+        while True:
             world = self.look(host, begun_with, **event)
+            needed = plan.is_needed(world)
+            if self.cluster.now >= deadline:
+                if not (world.stopping and needed):
+                    return
+                deadline += c.HOOK_BUDGET_S
             first = first or world
             if world.agreed_primary not in (None, first.agreed_primary):
                 event.pop("switch_to", None)
                 world = self.look(host, begun_with, **event)
             steps = plan.next_steps(world)
             todo = [s for s in steps if not isinstance(s, AskAgain)]
-            waits = world.is_leaving and world.agreed_primary == host
+            waits = needed and (world.stopping or world.agreed_primary == host)
             waits = waits or world.switch_to not in (None, world.agreed_primary)
             stuck = bool(todo) and steps == previous
             previous = steps
@@ -278,6 +284,8 @@ class Application:
                 return
             for step in todo:
                 self._take_or_give_up(host, step, world)
+            if Retire() in todo:
+                return
             self.cluster.advance(c.TURN_PAUSE_S)
 
     def _take_or_give_up(self, host: str, step: Step, world: World) -> None:
@@ -408,6 +416,9 @@ class Application:
                 cluster.sentinel(target).set_option(name, value)
             case SetQuorum(target, quorum):
                 cluster.sentinel(target).set_option("quorum", str(quorum))
+            case ReleaseHandover():
+                self._claim.close()
+                self._has_claim = False
             case ClaimHandover(source):
                 self._claim.enter_context(cluster.redis(source).claim())
                 self._has_claim = True

@@ -25,6 +25,7 @@ from plan import (
     Readmit,
     RecordPrimary,
     RecordUnits,
+    ReleaseHandover,
     RenewSentinel,
     Retire,
     SetQuorum,
@@ -54,7 +55,7 @@ from tests.unit.worlds import (
     with_redis,
     with_sentinels,
 )
-from world import Config, ContainerView, KnownReplica, World
+from world import Config, ContainerView, KnownReplica, RedisView, World
 
 READY = ContainerView(ready=True)
 RUNNING_REDIS = ContainerView(
@@ -792,11 +793,98 @@ def test_a_unit_that_has_retired_is_done():
     assert deeds(with_redis(with_sentinels(world, h3=None), h3=None)) == ()
 
 
-def test_a_primary_that_could_not_hand_over_still_retires():
-    world = leaving(at_rest(3, is_leader=False), H0)
-    down = replica(H0, link_up=False)
-    world = replace(with_redis(world, h1=down, h2=down), stopping=True)
+OUT_OF_SYNC = replica(H0, link_up=False)
+
+
+def stays_behind(units: int = 3, **views: RedisView | None) -> World:
+    """Return the world in the stop hook of H0, which leaves as primary, with others' views."""
+    world = leaving(at_rest(units, is_leader=False), H0)
+    return replace(with_redis(world, **views), stopping=True)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_primary_does_not_retire_before_a_unit_that_stays_has_its_data(silent):
+    world = stays_behind(h1=OUT_OF_SYNC, h2=None if silent else OUT_OF_SYNC)
+    assert Retire() not in deeds(world)
+    assert "no replica is in sync to take over" in reasons(world)
+    copied = replace(with_redis(world, h1=replica(H0)), has_claim=True)
+    assert Handover(H0, H1, H0) in deeds(eligible(copied, H1))
+
+
+def test_it_waits_where_no_sentinel_that_stays_answers():
+    world = with_sentinels(stays_behind(2, h1=None), h1=None)
+    assert world.agreed_primary is None
+    assert Retire() not in deeds(world)
+
+
+def test_it_does_not_retire_in_the_turn_of_a_handover():
+    assert Retire() not in deeds(stays_behind())
+
+
+def test_it_retires_when_another_has_taken_over():
+    world = stays_behind(h0=replica(H1), h1=primary())
+    assert Retire() in deeds(all_sentinels(world, primary_host=H1))
+    # Sentinels name another though it has not noticed yet.
+    stale = all_sentinels(stays_behind(h1=primary()), primary_host=H1)
+    assert Retire() in deeds(stale)
+
+
+def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
+    world = replace(leaving(at_rest(3, host=H1, is_leader=False), H1), stopping=True)
     assert Retire() in deeds(world)
+    orphaned = with_redis(world, h0=None)
+    assert Retire() not in deeds(orphaned)
+    assert "no unit that stays is the primary yet" in reasons(orphaned)
+    assert Retire() in deeds(with_redis(orphaned, h2=primary()))
+    # It waits in its last hook only.
+    assert not any(isinstance(s, AskAgain) for s in next_steps(replace(orphaned, stopping=False)))
+
+
+def test_a_replica_does_not_wait_for_a_primary_that_leaves_as_well():
+    both = replace(leaving(at_rest(3, host=H1, is_leader=False), H0, H1), stopping=True)
+    assert Retire() in deeds(both)
+
+
+def test_it_waits_for_its_own_redis_as_long_as_nobody_else_is_primary():
+    world = stays_behind(h0=None, h1=OUT_OF_SYNC, h2=OUT_OF_SYNC)
+    assert Retire() not in deeds(world)
+    assert Retire() in deeds(all_sentinels(with_redis(world, h1=primary()), primary_host=H1))
+
+
+def test_one_whose_pod_was_killed_starts_its_redis_again_to_hand_over():
+    world = stays_behind(h0=None, h1=OUT_OF_SYNC, h2=OUT_OF_SYNC)
+    # Juju has detached the storage by then; it is mounted all the same.
+    world = replace(world, redis_container=READY, storage_attached=False)
+    assert StartService("redis", "redis") in deeds(world)
+    replaced = all_sentinels(with_redis(world, h1=primary()), primary_host=H1)
+    assert StartService("redis", "redis") not in deeds(replaced)
+
+
+def test_a_hook_after_the_last_one_starts_nothing():
+    world = replace(stays_behind(2, h0=None, h1=None), stopping=False)
+    world = with_sentinels(world, h0=None, h1=None)
+    world = replace(
+        world,
+        redis_container=replace(RUNNING_REDIS, running=frozenset()),
+        sentinel_container=replace(world.sentinel_container, running=frozenset()),
+    )
+    assert next_steps(world) == ()
+    new_pod = replace(world, redis_container=READY, sentinel_container=READY)
+    assert StartService("redis", "redis") in deeds(new_pod)
+
+
+def test_its_patience_ends_when_nobody_that_stays_answers():
+    world = with_sentinels(stays_behind(2, h1=None), h1=None)
+    assert Retire() in deeds(replace(world, alone_s=plan.LEAVE_PATIENCE_S + 1))
+    assert Retire() not in deeds(replace(world, alone_s=plan.LEAVE_PATIENCE_S - 1))
+
+
+@pytest.mark.parametrize("failing_over", [False, True])
+def test_a_handover_that_cannot_be_done_now_is_left_to_others(failing_over):
+    world = replace(stays_behind(h1=OUT_OF_SYNC, h2=OUT_OF_SYNC), has_claim=True)
+    world = all_sentinels(world, failing_over=failing_over)
+    assert ReleaseHandover() in deeds(world)
+    assert ReleaseHandover() not in deeds(replace(world, has_claim=False))
 
 
 def test_a_pod_that_only_restarts_does_not_retire():
@@ -841,6 +929,18 @@ def test_a_primary_that_is_gone_for_good_is_replaced_by_the_best_replica():
     world = gone(at_rest(5, host=H3), H0, H1, H2)
     assert deeds(with_redis(world, h4=replica(H0, offset_bytes=101)))[-1] == ForceFailover(H4)
     assert deeds(world)[-1] == ForceFailover(H3)
+
+
+def test_data_that_is_on_its_way_out_is_waited_for_before_older_data_go_on():
+    world = replace(gone(at_rest(2, host=H1), H0), data_times={H1: 10.0})
+    world = with_redis(world, h1=replica(H0, link_up=False, priority=0))
+    freed = SetRedis(H1, "replica-priority", "100")
+    assert freed in deeds(world)
+    # The unit of the old primary is there yet; only its pod is not.
+    leaves = replace(world, leaving=frozenset({H0}))
+    assert freed not in deeds(leaves)
+    assert plan.WAITED_FOR in reasons(leaves)
+    assert freed in deeds(all_sentinels(leaves, primary_down_ms=plan.REVIVE_AFTER_MS))
 
 
 def test_the_last_unit_that_took_over_unheard_is_named_by_its_sentinel():
