@@ -282,11 +282,13 @@ class RedisK8sCharm(ops.CharmBase):
                     reasons.append("the time of this hook is over")
                     break
                 # Juju has no limit for this hook, and the pod is there until it ends. Meanwhile
-                # more units may be told to leave, all of them even.
+                # more units may be told to leave, all of them even; and no claim may grow old.
                 self.unit.status = status.owing(reasons)
                 self._fates = None
+                self._release_claim()
                 pause_s = c.LEAVE_PAUSE_S
                 deadline = time.monotonic() + c.HOOK_BUDGET_S
+                continue
             stuck = bool(todo) and steps == before
             before = steps
             if stuck:

@@ -125,6 +125,9 @@ DOWN_AFTER_LIMITS_MS = (1000, 60000)
 # Handover.
 HANDOVER_CHANNEL = "redis-k8s:handover"
 """Whoever moves the primary's role is subscribed to it, on the primary."""
+CLAIM_LIMIT_S = 30
+"""A claim lasts for less. One that is older is of a pod that died over it without a goodbye: its
+connection lasts until TCP gives up, minutes later."""
 OFFSETS_BUDGET_S = 0.5
 """How long the target may take to reach the offset of the paused primary."""
 SWITCH_BUDGET_S = 10.0

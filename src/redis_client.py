@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from constants import (
     ANSWER_BUDGET_S,
+    CLAIM_LIMIT_S,
     HANDOVER_CHANNEL,
     OPERATOR_USER,
     RECENT_S,
@@ -217,6 +218,18 @@ def flat(reply: Any) -> dict[str, str]:
     return {str(k): str(v) for k, v in zip(reply[::2], reply[1::2], strict=True)}
 
 
+def _count_claims(client: redis.Redis) -> int:
+    """Count the charm's subscriptions on a node, but for those of claimants that died.
+
+    It subscribes to nothing else. Asked only where there is a claim, since the list has all that
+    the users subscribe to as well.
+    """
+    found = ask(client, "CLIENT LIST", "TYPE", "pubsub")
+    return sum(
+        each["user"] == OPERATOR_USER and int(each["age"]) <= CLAIM_LIMIT_S for each in found
+    )
+
+
 def _slow_write_ms(latest: Iterable[Any], now_s: int) -> int:
     """Return how long the latest slow write to the append-only file took, if it was just now.
 
@@ -275,7 +288,8 @@ class RedisNode:
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
-        role, info, claims, latest = replies[:4]
+            role, info, claims, latest = replies[:4]
+            handover_claims = _count_claims(client) if claims[0][1] else 0
         if info["loading"]:
             # It answers these questions while it loads, as if it had nothing and no replicas.
             raise RefusedError(f"{self.host}:{REDIS_PORT} refused: LOADING its data")
@@ -287,7 +301,7 @@ class RedisNode:
             offset_bytes=int(info["master_repl_offset" if is_primary else "slave_repl_offset"]),
             priority=int(info.get("slave_priority", -1)),
             connected_replicas=int(info.get("min_slaves_good_slaves", info["connected_slaves"])),
-            handover_claims=int(claims[0][1]),
+            handover_claims=handover_claims,
             persists=info.get("aof_last_write_status", "ok") == "ok",
             has_log=info.get("aof_enabled", 1) == 1,
             rewrites_log=bool(
@@ -337,7 +351,7 @@ class RedisNode:
             try:
                 claim.subscribe(HANDOVER_CHANNEL)
                 claim.get_message(timeout=SOCKET_TIMEOUT_S)
-                if int(ask(client, "PUBSUB NUMSUB", HANDOVER_CHANNEL)[0][1]) > 1:
+                if _count_claims(client) > 1:
                     raise RefusedError(f"{self.host} is being handed over by another unit")
                 yield
             finally:

@@ -109,6 +109,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         "NOTICED_TURNS": "15",
         "START_FENCE": c.START_FENCE,
         "HANDOVER_CHANNEL": c.HANDOVER_CHANNEL,
+        "CLAIM_LIMIT_S": str(c.CLAIM_LIMIT_S),
         "PAUSE_MS": str(plan.pause_ms(world)),
         "MOMENT_FROM_MS": str(c.SCRIPT_MOMENT_MS[0]),
         "MOMENT_TO_MS": str(c.SCRIPT_MOMENT_MS[1]),

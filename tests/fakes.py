@@ -177,8 +177,8 @@ class Cluster:
         """Hosts that no other host reaches."""
         self.asker: str | None = None
         """The host that the clients run on; it reaches itself also when it is cut off."""
-        self.subscriptions: list[tuple[str, str]] = []
-        """Host and channel of each."""
+        self.subscriptions: list[tuple[str, str, float]] = []
+        """Host, channel and beginning of each."""
         self.open_clients = 0
         """How many connections were not closed yet."""
         self.asked: list[tuple[str, int, tuple[Any, ...]]] = []
@@ -684,10 +684,15 @@ class Cluster:
                 node.paused_until = 0.0
                 return "OK"
             case ["PUBSUB", "NUMSUB", channel]:
-                listeners = [s for s in self.subscriptions if s == (client.host, channel)]
+                listeners = [s for s in self.subscriptions if s[:2] == (client.host, channel)]
                 return [(channel, len(listeners))]
+            case ["CLIENT", "LIST", "TYPE", "pubsub"]:
+                began = [time for host, _, time in self.subscriptions if host == client.host]
+                return [
+                    {"user": c.OPERATOR_USER, "age": str(int(self.now - time))} for time in began
+                ]
             case ["SUBSCRIBE", channel]:
-                self.subscriptions.append((client.host, channel))
+                self.subscriptions.append((client.host, channel, self.now))
                 return None
         raise redis.ResponseError(f"unknown command {words}")
 
@@ -855,18 +860,20 @@ class FakePubSub:
     def __init__(self, client: FakeClient):
         self._client = client
         self._channel: str | None = None
+        self._made: tuple[str, str, float] | None = None
 
     def subscribe(self, channel: str) -> None:
         self._client.execute_command("SUBSCRIBE", channel)
         self._channel = channel
+        self._made = self._client.cluster.subscriptions[-1]
 
     def get_message(self, timeout: float) -> dict[str, Any]:
         return {"type": "subscribe", "channel": self._channel, "data": 1}
 
     def close(self) -> None:
-        if self._channel:
-            self._client.cluster.subscriptions.remove((self._client.host, self._channel))
-            self._channel = None
+        if self._made:
+            self._client.cluster.subscriptions.remove(self._made)
+            self._made = None
 
 
 class FakePipeline:

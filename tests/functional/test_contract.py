@@ -468,6 +468,19 @@ def test_a_claim_is_seen_and_refused_to_a_second_until_it_ends(cluster: AnyClust
         pass
 
 
+def test_a_claim_of_one_who_died_over_it_counts_no_more(
+    cluster: AnyCluster, monkeypatch: pytest.MonkeyPatch
+):
+    node = cluster.redis(cluster.primary)
+    with node.claim():
+        assert node.view().handover_claims == 1
+        # As if so much time had passed.
+        monkeypatch.setattr("redis_client.CLAIM_LIMIT_S", -1)
+        assert node.view().handover_claims == 0
+        with node.claim():
+            pass
+
+
 def test_a_claim_ends_when_what_it_was_for_fails(cluster: AnyCluster):
     node = cluster.redis(cluster.primary)
     with pytest.raises(KeyError), node.claim():

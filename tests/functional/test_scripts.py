@@ -673,6 +673,16 @@ def test_a_handover_by_the_charm_is_waited_for_and_not_disturbed(real: RealClust
     assert "was asked to fail over" not in node.log("hand-over")
 
 
+def test_a_claim_of_one_who_died_over_it_is_not_waited_for(real: RealCluster):
+    node = real.nodes[real.primary]
+    settings = node.inside(c.CLUSTER_ENV)
+    # As if so much time had passed.
+    settings.write_text(f"{settings.read_text()}\nCLAIM_LIMIT_S=-1\n")
+    with node.redis.claim():
+        assert end(stand_by(node)) == 0
+    assert "was asked to fail over" in node.log("hand-over")
+
+
 # Another turn, and names
 
 
