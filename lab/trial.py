@@ -397,8 +397,9 @@ class Scene:
 
     def cut(self, unit: str, seconds: float, direction: str | None = None) -> None:
         """Cut a unit off for a while; a client in the pod of a primary is cut off with it."""
-        units = self.bench.units()
-        status = units[unit]
+        status = self.bench.units()[unit]
+        # A unit that leaves does not count: nobody is refused anything for it.
+        stays = len(self.bench.alive())
         client = self._client_inside(unit, status) if self.bench.primary() == unit else None
         self.say(f"cut {unit} " + (f"one way, {direction}" if direction else "both ways"))
         self.model.cut(unit, direction=direction)
@@ -408,7 +409,7 @@ class Scene:
         self.model.heal(unit)
         self.say(f"heal {unit}")
         if client is not None:
-            self.inside.append(Inside(status["host"], client, cut_s, healed_s, len(units)))
+            self.inside.append(Inside(status["host"], client, cut_s, healed_s, stays))
 
     def cut_pair(self, unit: str, companion: str, seconds: float) -> None:
         """Cut two units off from all others for a while; clients outside reach both sides."""

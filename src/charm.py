@@ -22,11 +22,12 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ops
+from ops import hookcmds
 
 import constants as c
 import peers
@@ -259,15 +260,16 @@ class RedisK8sCharm(ops.CharmBase):
         """
         deadline = time.monotonic() + c.HOOK_BUDGET_S
         pause_s = c.TURN_PAUSE_S
-        heard = time.monotonic()
+        hoped = time.monotonic()
+        needed = False
         first: World | None = None
         before: tuple[plan.Step, ...] = ()
         while True:
             world = self._look(departing, stopping, switch_to)
             first = first or world
-            if world.own_redis is not None and any(h in world.redis for h in world.planned):
-                heard = time.monotonic()
-            world = replace(world, alone_s=time.monotonic() - heard)
+            if plan.may_yet_hand_over(world):
+                hoped = time.monotonic()
+            world = replace(world, vain_s=time.monotonic() - hoped)
             moved = world.agreed_primary in (
                 {*world.planned} - {first.agreed_primary} if switch_to == plan.ANY else {switch_to}
             )
@@ -276,16 +278,15 @@ class RedisK8sCharm(ops.CharmBase):
             steps = plan.next_steps(world)
             todo = [step for step in steps if not isinstance(step, plan.AskAgain)]
             reasons = [step.reason for step in steps if isinstance(step, plan.AskAgain)]
-            needed = plan.is_needed(world)
+            was_needed, needed = needed, plan.is_needed(world)
+            if stopping and was_needed and not needed:
+                # What is left is to leave in good order.
+                deadline = time.monotonic() + c.HOOK_BUDGET_S
             if time.monotonic() > deadline:
-                if not (stopping and needed) and plan.Retire() not in todo:
+                if not (stopping and needed):
                     reasons.append("the time of this hook is over")
                     break
-                # Juju has no limit for this hook, and the pod is there until it ends. Meanwhile
-                # more units may be told to leave, all of them even; and no claim may grow old.
-                self.unit.status = status.owing(reasons)
-                self._fates = None
-                self._release_claim()
+                self._wait_on(reasons)
                 pause_s = c.LEAVE_PAUSE_S
                 deadline = time.monotonic() + c.HOOK_BUDGET_S
                 continue
@@ -296,7 +297,7 @@ class RedisK8sCharm(ops.CharmBase):
             # A unit that leaves, or moves the primary by order, has no later turn to wait for; but
             # where no unit that stays answers, its last hook waits alone.
             own = world.own_sentinel
-            ends = stopping and own is not None and own.failing_over
+            ends = stopping and world.is_leaving and own is not None and own.failing_over
             leaves = needed and (stopping or world.agreed_primary == world.host)
             waits = leaves or ends or (switch_to and (world.failing_over or not moved))
             if (stuck or not todo) and not (reasons and waits):
@@ -311,6 +312,20 @@ class RedisK8sCharm(ops.CharmBase):
             self._ask_again(reasons[0], world)
         self._world = replace(world, handover_problem=self._handover_problem)
         return self._world
+
+    def _wait_on(self, reasons: Sequence[str]) -> None:
+        """Get ready for one more stretch of the last hook of a unit that is needed.
+
+        Juju has no limit for this hook, and the pod is there until it ends. Meanwhile more units
+        may be told to leave, all of them even; and no claim may grow old.
+        """
+        self._release_claim()
+        try:
+            self.unit.status = status.owing(reasons)
+            self._fates = peers.units_by_fate()
+        except (ops.ModelError, hookcmds.Error) as e:
+            # Juju may be away for a while. Nothing here depends on it for now.
+            logger.warning("Juju gives no answer: %s", e)
 
     def _release_claim(self) -> None:
         self._claim.close()
@@ -337,7 +352,7 @@ class RedisK8sCharm(ops.CharmBase):
         joined = shared.joined
         world = replace(
             world,
-            is_leader=self.unit.is_leader(),
+            is_leader=self._leads(),
             planned=tuple(self._hosts.of(unit) for unit in staying),
             unmet=frozenset(self._hosts.of(u) for u in staying if u not in joined),
             leaving=frozenset(self._hosts.of(unit) for unit in leaving),
@@ -382,6 +397,14 @@ class RedisK8sCharm(ops.CharmBase):
         world = self._ask_nodes(world)
         return self._ask_nodes(world, ask_all=True) if plan.is_in_doubt(world) else world
 
+    def _leads(self) -> bool:
+        """Whether this unit is the leader; Juju is asked now and then in a hook that waits."""
+        try:
+            return self.unit.is_leader()
+        except ops.ModelError as e:
+            logger.warning("Juju gives no answer: %s", e)
+            return False
+
     def _volume_free_bytes(self) -> int | None:
         """Return how much room the volume has; None while it is not there."""
         for storage in self.model.storages[c.STORAGE]:
@@ -411,7 +434,8 @@ class RedisK8sCharm(ops.CharmBase):
             hosts = {*world.planned, *world.leaving}
         else:
             hosts = {world.host, world.recorded_primary} - {None}
-        if not (world.redis_container.running or world.sentinel_container.running):
+        runs = world.redis_container.running or world.sentinel_container.running
+        if not (runs or world.is_leaving):
             # Nothing runs here yet; what the others say would change nothing.
             return world
         self._speak(world)

@@ -28,8 +28,8 @@ START_PATIENCE_S = 30
 REVIVE_AFTER_MS = 60_000
 """How long the old primary's pod may take to come back before other data is made the truth."""
 LEAVE_PATIENCE_S = 600
-"""How long a unit that leaves as primary waits while no unit that stays answers, or its own Redis
-does not. As long as both answer it waits for the copy, however long that takes."""
+"""How long a unit that leaves waits in vain: no unit that stays answers, or its own Redis does
+not. As long as both do it waits for the copy, however long that takes."""
 WAITED_FOR = "the primary is waited for, since nobody else has been in sync"
 
 
@@ -544,35 +544,71 @@ def _leaving_steps(world: World) -> Iterator[Step]:
 def is_needed(world: World) -> bool:
     """Whether this unit leaves, and may have what no unit that stays has.
 
-    As primary it has, until they name another; that they give no answer says nothing, they may be
-    down. As replica of a unit that stays it may, as long as that is down and no other has taken
-    over; its last hook waits for that.
+    As primary it has, until another is named and says so itself; that those who stay give no
+    answer says nothing, they may be down. So has one whose Redis is down, as far as anybody
+    knows. As replica of a unit that stays it may, as long as that gives no answer and no other has
+    taken over; its last hook waits for that.
     """
-    if not (world.is_leaving and world.planned) or _has_retired(world):
-        return False
-    if world.alone_s > LEAVE_PATIENCE_S:
+    if not (world.is_leaving and world.planned) or _has_retired(world) or _is_replaced(world):
         return False
     redis = world.own_redis
-    if redis is not None and not redis.is_primary:
-        orphaned = not any(is_primary(world, h) for h in world.planned)
-        return world.stopping and redis.primary_host in world.planned and orphaned
-    if world.agreed_primary not in (None, world.host):
+    others_there = any(h in world.redis for h in world.planned)
+    # The units that stay wait no longer than that for a primary that is down.
+    patience_s = REVIVE_AFTER_MS / 1000 if redis is None and others_there else LEAVE_PATIENCE_S
+    if world.vain_s > patience_s:
         return False
-    named = world.host in (world.agreed_primary, world.recorded_primary)
-    return named or redis is not None
+    orphaned = world.stopping and not any(is_primary(world, h) for h in world.planned)
+    if redis is None:
+        named = world.host in (world.agreed_primary, world.recorded_primary)
+        return named or (orphaned and world.initialised)
+    if redis.is_primary:
+        return True
+    answers = redis.primary_host in {*world.redis, *world.redis_refusals}
+    return orphaned and redis.primary_host in world.planned and not answers
+
+
+def may_yet_hand_over(world: World) -> bool:
+    """Whether a unit that leaves as primary has something to wait for.
+
+    Its Redis is there and one that stays is, with its Sentinel; or they load their data.
+    """
+
+    def comes(host: str) -> bool:
+        return host in world.redis or "LOADING" in world.redis_refusals.get(host, "")
+
+    redis = world.own_redis
+    return (
+        comes(world.host)
+        and (redis is None or redis.is_primary)
+        and any(comes(h) and h in world.sentinels for h in world.planned)
+    )
+
+
+def _is_replaced(world: World) -> bool:
+    """Whether another host is primary: it says so, and it is the latest that Sentinels know of.
+
+    One that has been down names whom it knew before, until it hears the others.
+    """
+    agreed = world.agreed_primary
+    if agreed in (None, world.host) or not is_primary(world, agreed):
+        return False
+    return any(
+        view.primary_host == agreed and _is_informed(world, host)
+        for host, view in world.sentinels.items()
+    )
 
 
 def _has_retired(world: World) -> bool:
     """Whether this unit has done its last deed; a hook may come after it all the same.
 
-    What ends otherwise is started again by Pebble, and a new pod has no layers yet.
+    That deed takes the state of its Sentinel from the volume.
     """
-    return world.is_leaving and all(
-        name in container.services and name not in container.running
-        for name, container in (
-            ("redis", world.redis_container),
-            ("sentinel", world.sentinel_container),
-        )
+    return (
+        world.is_leaving
+        and world.sentinel_container.ready
+        and not world.sentinel_conf_present
+        and "sentinel" not in world.sentinel_container.running
+        and "redis" not in world.redis_container.running
     )
 
 

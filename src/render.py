@@ -105,6 +105,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
     address = _exporter_address(world)
     variables = {
         "DATA_DIR": c.STORAGE_DIR,
+        "LEAVING": " ".join(sorted(world.leaving)),
         "BASE_CONF": c.REDIS_CONF,
         "NOTICED_TURNS": "15",
         "START_FENCE": c.START_FENCE,

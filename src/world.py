@@ -249,9 +249,8 @@ class World:
     """From the event: the unit whose departure Juju tells of."""
     stopping: bool = False
     """From the event: this is the stop hook."""
-    alone_s: float = 0.0
-    """For how long this hook has not had an answer from both this unit's Redis and one of a unit
-    that stays."""
+    vain_s: float = 0.0
+    """For how long this hook has seen nothing to wait for (``plan.may_yet_hand_over``)."""
     has_claim: bool = False
     """This hook holds the claim on the handover."""
     switch_to: str | None = None

@@ -113,6 +113,28 @@ def test_it_reads_again_who_the_peers_are(apart: Apart):
     patiently(lambda: first.redis.view().is_primary, "the smaller application is seen")
 
 
+def test_one_that_stays_believes_a_unit_that_leaves_and_knows_more(apart: Apart):
+    """Its own Sentinel has been down, and is all that is planned, so a majority."""
+    stays, leaves = apart(2).nodes.values()
+    stays.write_sentinel_conf(stays.host, planned=(stays.host,))
+    stays.start_sentinel()
+    stays.write_files(planned=(stays.host,), leaving=frozenset({leaves.host}))
+    stays.inside(c.BIRTH_PERMIT).touch()
+    stays.start_redis()
+    patiently(lambda: stays.redis.view().is_primary, "it was primary once")
+    stays.kill("redis")
+    forget_log(stays)
+    leaves.write_sentinel_conf(leaves.host, planned=(leaves.host,))
+    conf = leaves.inside(c.SENTINEL_CONF)
+    conf.write_text(f"{conf.read_text()}\nsentinel config-epoch {leaves.world.app} 1\n")
+    leaves.start_sentinel()
+    stays.start_redis()
+    says(stays, "waiting: a unit that leaves knows of a later failover")
+    assert not answers(stays)
+    leaves.kill("sentinel")
+    says(stays, "primary, named by a majority, with its data")
+
+
 def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):
     node = real.nodes[real.primary]
     real.write(node.host, "kept")
@@ -195,6 +217,37 @@ def test_a_primary_that_comes_back_takes_no_write_before_most_sentinels_hear_it(
         ),
         "it is heard",
     )
+    real.write(node.host, "late")
+
+
+def test_a_primary_that_comes_back_takes_no_write_while_one_sentinel_takes_it_for_down(
+    real: RealCluster,
+):
+    """That one remembers for a while that the others agreed, and they will vote for it."""
+    node = real.nodes[real.primary]
+    locked_out = real.sentinel(real.replicas[0])
+    # With nobody to promote, it comes back at once and not by a failover.
+    for host in real.replicas:
+        real.redis(host).set({"replica-priority": "0"})
+    patiently(
+        lambda: all(r.priority == 0 for h in real.hosts for r in real.sentinel(h).view().replicas),
+        "all Sentinels know",
+    )
+    locked_out.set_option("auth-pass", "wrong")
+    patiently(lambda: locked_out.view().primary_down_ms > 0, "it takes it for down")
+    node.kill("redis")
+    node.start_redis()
+    patiently(lambda: node.redis.view().is_primary, "it is primary again")
+    patiently(lambda: node.redis.view().connected_replicas == 2, "its replicas are back")
+    begun = time.monotonic()
+    # The other two have heard it many times by then.
+    while time.monotonic() < begun + 2:
+        with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+            real.write(node.host, "early")
+    assert node.world.credentials
+    locked_out.set_option("auth-pass", node.world.credentials.watcher)
+    fence = ["min-replicas-to-write"]
+    patiently(lambda: node.redis.view(fence).settings[fence[0]] == "1", "it is heard by all")
     real.write(node.host, "late")
 
 
@@ -585,7 +638,7 @@ def stand_by(node: Node) -> subprocess.Popen[bytes]:
     def sleeps() -> bool:
         # It starts to sleep after it has set its trap.
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             return [Path(f"/proc/{child}/comm").read_text() for child in children] == ["sleep\n"]
         return False  # One has ended since.
 

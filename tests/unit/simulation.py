@@ -260,7 +260,8 @@ class Application:
         return True
 
     def _reconcile(self, host: str, begun_with: Kept, **event: Any) -> None:
-        deadline = self.cluster.now + c.HOOK_BUDGET_S
+        began = self.cluster.now
+        deadline = began + c.HOOK_BUDGET_S
         previous: tuple[Step, ...] = ()
         first: World | None = None
         while True:
@@ -269,6 +270,8 @@ class Application:
             if self.cluster.now >= deadline:
                 if not (world.stopping and needed):
                     return
+                vain_s = self.cluster.now - began
+                assert vain_s < plan.LEAVE_PATIENCE_S, f"{host} waits for ever: {self.problems}"
                 deadline += c.HOOK_BUDGET_S
             first = first or world
             if world.agreed_primary not in (None, first.agreed_primary):

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from ops import testing
+from ops import hookcmds, testing
 
 import constants as c
 import status
-from plan import sentinel_options
+from plan import LEAVE_PATIENCE_S, sentinel_options
 from tests.unit.juju import DOWN_AFTER_MS, PASSWORDS, Juju, host
 from world import Config, World
 
@@ -352,6 +352,84 @@ def test_the_stop_hook_ends_both_processes_and_leaves_no_sentinel_state(deploy: 
     assert not juju.cluster.redises[host(2)].running
     assert not juju.cluster.sentinels[host(2)].running
     assert not juju.path(2, c.SENTINEL, c.SENTINEL_CONF).exists()
+
+
+def leaves_alone(deploy: Deploy) -> Juju:
+    """Return two units at rest of which the primary leaves, and the other has just died."""
+    juju = deploy(2).form()
+    juju.leader = 1
+    juju.dying = {0}
+    juju.cluster.kill(host(1))
+    return juju
+
+
+def later(juju: Juju, seconds: float, do: Callable[[], None]) -> None:
+    """Have something happen while a hook runs."""
+    due = juju.cluster.now + seconds
+
+    def look() -> None:
+        if juju.cluster.now >= due:
+            juju.cluster.hooks.remove(look)
+            do()
+
+    juju.cluster.hooks.append(look)
+
+
+def test_a_primary_does_not_leave_before_another_has_its_data(deploy: Deploy, monkeypatch):
+    juju = leaves_alone(deploy)
+    shown = []
+    owing = status.owing
+    monkeypatch.setattr(status, "owing", lambda why: shown.append(owing(why)) or shown[-1])
+
+    def back() -> None:
+        juju.cluster.start_sentinel(host(1), host(0), 1)
+        juju.cluster.start_redis(host(1))
+
+    later(juju, 100, back)
+    began = juju.cluster.now
+    with juju.cluster.writer() as writer:
+        juju.stop(0)
+        assert juju.cluster.redises[host(1)].primary is None
+        juju.cluster.hosts = (host(1),)
+        writer.go_on()
+    assert writer.lost() == set()
+    assert not juju.cluster.redises[host(0)].running
+    assert not juju.cluster.sentinels[host(0)].running
+    assert 100 < juju.cluster.now - began < 120
+    assert testing.WaitingStatus("Leaving: no replica is in sync to take over") in shown
+
+
+def test_a_primary_that_waits_in_vain_leaves_in_the_end(deploy: Deploy):
+    juju = leaves_alone(deploy)
+    began = juju.cluster.now
+    juju.stop(0)
+    assert not juju.cluster.redises[host(0)].running
+    assert LEAVE_PATIENCE_S < juju.cluster.now - began < LEAVE_PATIENCE_S + 20
+
+
+def test_a_primary_that_waits_goes_when_all_go(deploy: Deploy):
+    juju = leaves_alone(deploy)
+    later(juju, 30, lambda: juju.dying.add(1))
+    began = juju.cluster.now
+    juju.stop(0)
+    assert not juju.cluster.redises[host(0)].running
+    # As for any application that may come back from its volumes.
+    assert juju.path(0, c.SENTINEL, c.SENTINEL_CONF).exists()
+    assert juju.cluster.now - began < 40
+
+
+def test_while_it_waits_juju_may_give_no_answer(deploy: Deploy, monkeypatch):
+    juju = leaves_alone(deploy)
+    asked = hookcmds.goal_state
+
+    def away() -> hookcmds.GoalState:
+        raise hookcmds.Error(returncode=1, cmd=["goal-state"], stderr="connection is shut down")
+
+    later(juju, 10, lambda: monkeypatch.setattr(hookcmds, "goal_state", away))
+    later(juju, 30, lambda: monkeypatch.setattr(hookcmds, "goal_state", asked))
+    later(juju, 30, lambda: juju.dying.add(1))
+    juju.stop(0)
+    assert not juju.cluster.redises[host(0)].running
 
 
 def test_the_last_unit_keeps_its_sentinel_state_for_when_it_comes_back(deploy: Deploy):

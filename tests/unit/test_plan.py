@@ -824,9 +824,21 @@ def test_it_does_not_retire_in_the_turn_of_a_handover():
 def test_it_retires_when_another_has_taken_over():
     world = stays_behind(h0=replica(H1), h1=primary())
     assert Retire() in deeds(all_sentinels(world, primary_host=H1))
-    # Sentinels name another though it has not noticed yet.
-    stale = all_sentinels(stays_behind(h1=primary()), primary_host=H1)
-    assert Retire() in deeds(stale)
+    # It has not noticed yet that it was replaced.
+    unaware = all_sentinels(stays_behind(h1=primary()), primary_host=H1)
+    assert Retire() in deeds(unaware)
+
+
+@pytest.mark.parametrize("h1", [None, primary()], ids=["silent", "primary"])
+def test_it_does_not_believe_one_that_has_been_down_since_before_the_last_failover(
+    h1: RedisView | None,
+):
+    world = all_sentinels(stays_behind(2, h1=h1), config_epoch=6)
+    stale = replace(world.sentinels[H1], primary_host=H1, config_epoch=5)
+    assert Retire() not in deeds(with_sentinels(world, h1=stale))
+    # Where the latest is named and gives no answer, there is nobody yet to leave it to.
+    informed = with_sentinels(world, h1=replace(stale, config_epoch=6))
+    assert (Retire() in deeds(informed)) is (h1 is not None)
 
 
 def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
@@ -836,6 +848,8 @@ def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
     assert Retire() not in deeds(orphaned)
     assert "no unit that stays is the primary yet" in reasons(orphaned)
     assert Retire() in deeds(with_redis(orphaned, h2=primary()))
+    refused = replace(orphaned, redis_refusals={H0: "WRONGPASS"})
+    assert Retire() in deeds(refused)
     # It waits in its last hook only.
     assert not any(isinstance(s, AskAgain) for s in next_steps(replace(orphaned, stopping=False)))
 
@@ -845,9 +859,14 @@ def test_a_replica_does_not_wait_for_a_primary_that_leaves_as_well():
     assert Retire() in deeds(both)
 
 
-def test_it_waits_for_its_own_redis_as_long_as_nobody_else_is_primary():
+@pytest.mark.parametrize("recorded", [H0, H1])
+def test_it_waits_for_its_own_redis_as_long_as_nobody_else_is_primary(recorded: str):
     world = stays_behind(h0=None, h1=OUT_OF_SYNC, h2=OUT_OF_SYNC)
-    assert Retire() not in deeds(world)
+    # Where the leader has been down the record may name one from before.
+    world = replace(world, recorded_primary=recorded, initialised=True)
+    silent = with_sentinels(world, h1=None, h2=None)
+    for each in (world, silent):
+        assert Retire() not in deeds(each)
     assert Retire() in deeds(all_sentinels(with_redis(world, h1=primary()), primary_host=H1))
 
 
@@ -862,27 +881,51 @@ def test_one_whose_pod_was_killed_starts_its_redis_again_to_hand_over():
 
 def test_a_hook_after_the_last_one_starts_nothing():
     world = replace(stays_behind(2, h0=None, h1=None), stopping=False)
-    world = with_sentinels(world, h0=None, h1=None)
     world = replace(
-        world,
+        with_sentinels(world, h0=None, h1=None),
         redis_container=replace(RUNNING_REDIS, running=frozenset()),
         sentinel_container=replace(world.sentinel_container, running=frozenset()),
+        sentinel_conf_present=False,
     )
     assert next_steps(world) == ()
-    new_pod = replace(world, redis_container=READY, sentinel_container=READY)
-    assert StartService("redis", "redis") in deeds(new_pod)
+    # With the state of its Sentinel it has not retired: both are down for a moment.
+    down = replace(world, sentinel_conf_present=True)
+    assert StartService("redis", "redis") in deeds(down)
+    # Of a pod that has just begun nothing is known yet.
+    begun = replace(world, sentinel_container=ContainerView(), redis_container=ContainerView())
+    assert next_steps(begun) != ()
 
 
-def test_its_patience_ends_when_nobody_that_stays_answers():
+def test_what_a_unit_that_leaves_waits_for():
+    world = stays_behind(2, h1=OUT_OF_SYNC)
+    loading = {H0: "LOADING its data", H1: "LOADING its data"}
+    assert plan.may_yet_hand_over(world)
+    assert plan.may_yet_hand_over(
+        replace(with_redis(world, h0=None, h1=None), redis_refusals=loading)
+    )
+    for vain in (
+        with_redis(world, h0=None),
+        with_redis(world, h0=replica(H1)),
+        with_redis(world, h1=None),
+        with_sentinels(world, h1=None),
+    ):
+        assert not plan.may_yet_hand_over(vain)
+
+
+def test_its_patience_ends_when_it_waits_in_vain():
     world = with_sentinels(stays_behind(2, h1=None), h1=None)
-    assert Retire() in deeds(replace(world, alone_s=plan.LEAVE_PATIENCE_S + 1))
-    assert Retire() not in deeds(replace(world, alone_s=plan.LEAVE_PATIENCE_S - 1))
+    assert Retire() in deeds(replace(world, vain_s=plan.LEAVE_PATIENCE_S + 1))
+    assert Retire() not in deeds(replace(world, vain_s=plan.LEAVE_PATIENCE_S - 1))
+    # Its own Redis is waited for as long as the others wait for a primary.
+    down = stays_behind(2, h0=None, h1=OUT_OF_SYNC)
+    assert Retire() in deeds(replace(down, vain_s=61))
+    assert Retire() not in deeds(replace(down, vain_s=59))
 
 
 @pytest.mark.parametrize("failing_over", [False, True])
 def test_a_handover_that_cannot_be_done_now_is_left_to_others(failing_over):
-    world = replace(stays_behind(h1=OUT_OF_SYNC, h2=OUT_OF_SYNC), has_claim=True)
-    world = all_sentinels(world, failing_over=failing_over)
+    world = stays_behind() if failing_over else stays_behind(h1=OUT_OF_SYNC, h2=OUT_OF_SYNC)
+    world = replace(all_sentinels(world, failing_over=failing_over), has_claim=True)
     assert ReleaseHandover() in deeds(world)
     assert ReleaseHandover() not in deeds(replace(world, has_claim=False))
 
