@@ -40,9 +40,10 @@ bench: $(setup_done)
 faults: $(setup_done)
 	@$(BIN)/python -m lab.faults $(ARGS)
 
-# The tests run in one pytest, so that the last line counts them all. `make lab` runs the long ones too.
+# The tests run in one pytest, so that the last line counts them all; mostly they wait, so two files at a
+# time. `make lab` runs the long ones too.
 test: lint static collect
-	$(PYTEST) -m "not long" $(UNIT) $(FUNCTIONAL) $(LAB)
+	$(PYTEST) -m "not long" -n 2 --dist loadfile $(UNIT) $(FUNCTIONAL) $(LAB)
 
 lint: $(setup_done)
 	$(BIN)/ruff check .
