@@ -546,8 +546,8 @@ def is_needed(world: World) -> bool:
 
     As primary it has, until another is named and says so itself; that those who stay give no
     answer says nothing, they may be down. So has one whose Redis is down, as far as anybody
-    knows. As replica of a unit that stays it may, as long as that gives no answer and no other has
-    taken over; its last hook waits for that.
+    knows. As replica of a unit that stays it may, as long as neither that nor another one is
+    primary; its last hook waits for that.
     """
     if not (world.is_leaving and world.planned) or _has_retired(world) or _is_replaced(world):
         return False
@@ -563,8 +563,9 @@ def is_needed(world: World) -> bool:
         return named or (orphaned and world.initialised)
     if redis.is_primary:
         return True
-    answers = redis.primary_host in {*world.redis, *world.redis_refusals}
-    return orphaned and redis.primary_host in world.planned and not answers
+    # A primary that refuses the charm is there; one that has just come back may follow another.
+    refuses = "LOADING" not in world.redis_refusals.get(str(redis.primary_host), "LOADING")
+    return orphaned and redis.primary_host in world.planned and not refuses
 
 
 def may_yet_hand_over(world: World) -> bool:

@@ -113,7 +113,12 @@ def test_it_reads_again_who_the_peers_are(apart: Apart):
     patiently(lambda: first.redis.view().is_primary, "the smaller application is seen")
 
 
-def test_one_that_stays_believes_a_unit_that_leaves_and_knows_more(apart: Apart):
+@pytest.mark.parametrize(
+    ("named", "becomes"), [(0, "primary, named by a majority, with its data"), (1, "replica of ")]
+)
+def test_one_that_stays_believes_a_unit_that_leaves_and_knows_more(
+    apart: Apart, named: int, becomes: str
+):
     """Its own Sentinel has been down, and is all that is planned, so a majority."""
     stays, leaves = apart(2).nodes.values()
     stays.write_sentinel_conf(stays.host, planned=(stays.host,))
@@ -124,6 +129,9 @@ def test_one_that_stays_believes_a_unit_that_leaves_and_knows_more(apart: Apart)
     patiently(lambda: stays.redis.view().is_primary, "it was primary once")
     stays.kill("redis")
     forget_log(stays)
+    stays.kill("sentinel")
+    stays.write_sentinel_conf((stays, leaves)[named].host, planned=(stays.host,))
+    stays.start_sentinel()
     leaves.write_sentinel_conf(leaves.host, planned=(leaves.host,))
     conf = leaves.inside(c.SENTINEL_CONF)
     conf.write_text(f"{conf.read_text()}\nsentinel config-epoch {leaves.world.app} 1\n")
@@ -132,7 +140,7 @@ def test_one_that_stays_believes_a_unit_that_leaves_and_knows_more(apart: Apart)
     says(stays, "waiting: a unit that leaves knows of a later failover")
     assert not answers(stays)
     leaves.kill("sentinel")
-    says(stays, "primary, named by a majority, with its data")
+    says(stays, becomes)
 
 
 def test_a_named_primary_with_data_comes_back_as_primary(real: RealCluster):

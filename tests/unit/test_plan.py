@@ -848,6 +848,9 @@ def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
     assert Retire() not in deeds(orphaned)
     assert "no unit that stays is the primary yet" in reasons(orphaned)
     assert Retire() in deeds(with_redis(orphaned, h2=primary()))
+    # It came back as a replica: its Sentinel has not heard yet that it was made primary.
+    assert Retire() not in deeds(with_redis(orphaned, h0=replica(H1, link_up=False)))
+    assert Retire() not in deeds(replace(orphaned, redis_refusals={H0: "LOADING its data"}))
     refused = replace(orphaned, redis_refusals={H0: "WRONGPASS"})
     assert Retire() in deeds(refused)
     # It waits in its last hook only.
