@@ -706,6 +706,7 @@ def _replace_steps(world: World, primary: str) -> Iterator[Step]:
         # It took over, and the Sentinel that had it do so went before it told the one that stays.
         best = world.planned[0]
     if primary in world.redis:
+        yield from _circle_steps(world, primary)
         yield AskAgain("the old primary follows another and the Sentinels do not name it yet")
     elif best is None and primary in world.leaving and _down_ms(world) < REVIVE_AFTER_MS:
         # Its pod may come back while its unit is there.
@@ -729,6 +730,7 @@ def _revive_steps(world: World, primary: str) -> Iterator[Step]:
     all the data and is waited for; after that the unit with the newest data is set free. Only
     with a majority: a unit that is alone may be the one that is cut off.
     """
+    yield from _circle_steps(world, primary)
     down_ms = _down_ms(world)
     alone = not all(view.has_majority for view in world.sentinels.values())
     if primary in world.redis or alone or down_ms == 0:
@@ -741,6 +743,25 @@ def _revive_steps(world: World, primary: str) -> Iterator[Step]:
         yield from _free_steps(world)
     else:
         yield ForceFailover(best)
+
+
+def _circle_steps(world: World, primary: str) -> Iterator[Step]:
+    """Have the Sentinels name the target of a handover that they have not seen promoted.
+
+    It died at once, and came back as a replica of the old primary, whom they name and who follows
+    it by then. It has all that the other had, unless it came back empty.
+    """
+    old = world.redis.get(primary)
+    target = None if old is None or old.is_primary else old.primary_host
+    if target is None or target not in world.planned or target not in world.data_times:
+        return
+    view = world.redis.get(target)
+    if view is None or view.is_primary or view.primary_host != primary or world.failing_over:
+        return
+    if view.priority == c.NOT_ELIGIBLE:
+        yield SetRedis(target, "replica-priority", str(c.ELIGIBLE))
+    elif target in world.sentinels:
+        yield ForceFailover(target)
 
 
 def _down_ms(world: World) -> int:

@@ -977,6 +977,29 @@ def test_a_primary_that_is_gone_for_good_is_replaced_by_the_best_replica():
     assert deeds(world)[-1] == ForceFailover(H3)
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_two_that_follow_each_other_are_untied_in_favour_of_the_target(leaves: bool):
+    """The target of a handover died before a Sentinel had seen its promotion."""
+    world = leaving(at_rest(2, host=H1), H0) if leaves else at_rest(2, host=H1)
+    world = replace(all_sentinels(world, primary_down_ms=2000), data_times={H1: 10.0})
+    tied = with_redis(
+        world,
+        h0=replica(H1, link_up=False),
+        h1=replica(H0, link_up=False, priority=0),
+    )
+    assert SetRedis(H1, "replica-priority", "100") in deeds(tied)
+    freed = with_redis(tied, h1=replica(H0, link_up=False, priority=100))
+    assert ForceFailover(H1) in deeds(freed)
+    for other in (
+        all_sentinels(freed, failing_over=True),
+        # It came back empty.
+        replace(freed, data_times={}),
+        with_redis(freed, h1=primary()),
+        with_redis(freed, h1=None),
+    ):
+        assert ForceFailover(H1) not in deeds(other)
+
+
 def test_data_that_is_on_its_way_out_is_waited_for_before_older_data_go_on():
     world = replace(gone(at_rest(2, host=H1), H0), data_times={H1: 10.0})
     world = with_redis(world, h1=replica(H0, link_up=False, priority=0))
