@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lab.cluster import APP, Cluster
+from tests.lab.cluster import APP, PORTS, Cluster
 
 Make = Callable[..., Cluster]
 
@@ -75,3 +75,14 @@ def test_a_primary_leaves_when_a_unit_that_stays_has_its_data(make_cluster: Make
     if killed:
         cluster.model.kill_pod(leaves)
     cluster.settle(1)
+
+
+@pytest.mark.long
+def test_two_that_follow_each_other_are_untied(make_cluster: Make):
+    """As after a handover whose target dies before any Sentinel has seen its promotion."""
+    cluster = make_cluster(2)
+    old, target = cluster.primary(), cluster.replicas()[0]
+    cluster.ask(target, "redis", "CONFIG SET replica-priority 0")
+    cluster.ask(old, "redis", f"REPLICAOF {cluster.host(target)} {PORTS['redis']}")
+    cluster.settle(2)
+    assert cluster.primary() == target
