@@ -563,9 +563,11 @@ def is_needed(world: World) -> bool:
         return named or (orphaned and world.initialised)
     if redis.is_primary:
         return True
+    followed = redis.primary_host
+    if not orphaned or followed not in world.planned:
+        return False
     # A primary that refuses the charm is there; one that has just come back may follow another.
-    refuses = "LOADING" not in world.redis_refusals.get(str(redis.primary_host), "LOADING")
-    return orphaned and redis.primary_host in world.planned and not refuses
+    return followed not in world.redis_refusals or world.is_loading(followed)
 
 
 def may_yet_hand_over(world: World) -> bool:
@@ -575,7 +577,7 @@ def may_yet_hand_over(world: World) -> bool:
     """
 
     def comes(host: str) -> bool:
-        return host in world.redis or "LOADING" in world.redis_refusals.get(host, "")
+        return host in world.redis or world.is_loading(host)
 
     redis = world.own_redis
     return (

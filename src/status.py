@@ -55,7 +55,7 @@ UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (NO_STORAGE, lambda w: not w.storage_attached),
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
     (NO_CERTIFICATE, lambda w: w.tls.awaited),
-    (LOADING, lambda w: "LOADING" in w.redis_refusals.get(w.host, "")),
+    (LOADING, lambda w: w.is_loading(w.host)),
     (REDIS_REFUSES, lambda w: plan.is_login_refusal(w.redis_refusals.get(w.host, ""))),
     (SENTINEL_REFUSES, lambda w: plan.is_login_refusal(w.sentinel_refusals.get(w.host, ""))),
     (

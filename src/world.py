@@ -338,6 +338,10 @@ class World:
                 return host
         return None
 
+    def is_loading(self, host: str) -> bool:
+        """Whether the Redis of a host is there and refuses to answer until it has its data."""
+        return "LOADING" in self.redis_refusals.get(host, "")
+
     @property
     def handing_over(self) -> bool:
         """Whether somebody is moving the primary's role; the priorities are theirs then."""

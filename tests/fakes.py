@@ -859,16 +859,15 @@ class FakePubSub:
 
     def __init__(self, client: FakeClient):
         self._client = client
-        self._channel: str | None = None
         self._made: tuple[str, str, float] | None = None
 
     def subscribe(self, channel: str) -> None:
         self._client.execute_command("SUBSCRIBE", channel)
-        self._channel = channel
         self._made = self._client.cluster.subscriptions[-1]
 
     def get_message(self, timeout: float) -> dict[str, Any]:
-        return {"type": "subscribe", "channel": self._channel, "data": 1}
+        assert self._made
+        return {"type": "subscribe", "channel": self._made[1], "data": 1}
 
     def close(self) -> None:
         if self._made:
