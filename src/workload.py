@@ -60,12 +60,15 @@ class Workload:
         except (pebble.Error, OSError) as e:
             logger.debug("Pebble of %s gives no answer: %s", self.name, e)
             return ContainerView()
-        wake = planned.get(WAKE_SERVICE)
+        # An image may bring services of its own, under the same names too. What the charm puts
+        # into the plan runs from its own directory, and nothing else is the charm's to start.
+        own = {n: s for n, s in planned.items() if s.command.startswith(f"{CONFIG_DIR}/")}
+        wake = own.get(WAKE_SERVICE)
         return ContainerView(
             ready=True,
             current=wake is not None and fingerprint in (None, wake.summary),
-            running=frozenset(s.name for s in services if s.is_running()),
-            services=frozenset(planned),
+            running=frozenset(s.name for s in services if s.is_running() and s.name in own),
+            services=frozenset(own),
         )
 
     def exporter(self) -> str | None:

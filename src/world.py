@@ -121,9 +121,9 @@ class ContainerView:
     current: bool = False
     """The files and the layer in it are those of the present configuration."""
     running: frozenset[str] = frozenset()
-    """The services that are active."""
+    """The charm's services that are active; those that the image brings don't count."""
     services: frozenset[str] = frozenset()
-    """The services of its layer, running or not."""
+    """The services of the charm's layer, running or not."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 
 """What `charmcraft pack` would say of the project files, without packing."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +70,14 @@ def test_only_the_charm_is_packed(charm_part: dict):
     assert [e for e in packed - made_by_charmcraft if not (ROOT / e).exists()] == []
 
 
-def test_the_entry_point_is_there(charm_part: dict):
-    assert (ROOT / charm_part["charm-entrypoint"]).is_file()
+def test_the_entry_point_can_be_executed(charm_part: dict):
+    # charmcraft's dispatch executes the file itself, and files keep the mode that git has.
+    entry = charm_part["charm-entrypoint"]
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage", entry], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.split()[:1] == ["100755"]
+    assert os.access(ROOT / entry, os.X_OK)
 
 
 def test_every_requirement_has_an_exact_version():

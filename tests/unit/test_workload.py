@@ -16,6 +16,7 @@ import ops
 import pytest
 from ops import pebble
 
+import constants as c
 from errors import WorkloadError
 from workload import Workload
 from world import ContainerView, File
@@ -84,14 +85,12 @@ def test_a_pebble_that_does_not_answer_is_not_ready(error):
     assert Workload(Broken(error)).view("print") == ContainerView()  # type: ignore[arg-type]
 
 
-def container(fingerprint: str, active: set[str]) -> MagicMock:
-    """Return a container with the services redis and wake."""
-    layer = {
-        "services": {
-            "redis": {"override": "replace", "command": "redis"},
-            "wake": {"override": "replace", "command": "wake", "summary": fingerprint},
-        }
-    }
+def container(fingerprint: str, active: set[str], **commands: str) -> MagicMock:
+    """Return a container with the services redis and wake, or others by their commands."""
+    known = {"redis": c.START_REDIS, "wake": c.WAKE, **commands}
+    services = {name: {"override": "replace", "command": known[name]} for name in known}
+    services["wake"]["summary"] = fingerprint
+    layer = {"services": services}
     fake = MagicMock()
     fake.name = "redis"
     fake.pebble.get_plan.return_value = pebble.Plan(layer)  # type: ignore[arg-type]
@@ -101,7 +100,7 @@ def container(fingerprint: str, active: set[str]) -> MagicMock:
             startup="enabled",
             current=pebble.ServiceStatus.ACTIVE if name in active else "inactive",
         )
-        for name in ("redis", "wake")
+        for name in known
     ]
     return fake
 
@@ -114,6 +113,12 @@ def test_a_view_shows_what_runs_and_for_which_configuration():
         running=frozenset({"redis"}),
         services=frozenset({"redis", "wake"}),
     )
+
+
+def test_services_of_the_image_do_not_count_even_under_our_names():
+    fake = container("print", {"redis", "agent"}, redis="redis-server", agent="/usr/bin/agent")
+    view = Workload(fake).view("print")
+    assert (view.running, view.services) == (frozenset(), frozenset({"wake"}))
 
 
 def test_files_of_another_configuration_are_not_current():
