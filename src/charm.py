@@ -22,7 +22,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,8 +36,10 @@ import render
 import rotation
 import status
 import tls
+import turns
 import workload
 from errors import AdapterError, RedisClientError, RefusedError, SecretError, WorkloadError
+from purpose import Departure, Purpose, Routine, Stop, Switchover
 from world import (
     Config,
     ContainerView,
@@ -143,10 +145,10 @@ class RedisK8sCharm(ops.CharmBase):
 
     def _on_peers_departed(self, event: ops.RelationDepartedEvent) -> None:
         unit = event.departing_unit
-        self._reconcile(departing=self._hosts.of(unit.name) if unit else None)
+        self._reconcile(Departure(self._hosts.of(unit.name) if unit else None))
 
     def _on_stop(self, _: ops.StopEvent) -> None:
-        self._reconcile(stopping=True)
+        self._reconcile(Stop())
 
     # An event that gave no reason to look, or an action, leaves the statuses as they are.
 
@@ -161,7 +163,7 @@ class RedisK8sCharm(ops.CharmBase):
     # Actions
 
     def _on_check_service(self, event: ops.ActionEvent) -> None:
-        world = self._look()
+        world = self.look()
         redis, watcher = world.own_redis, world.own_sentinel
         results = {"result": "Service is not running", "sentinel": "no answer"}
         if redis is not None:
@@ -200,13 +202,13 @@ class RedisK8sCharm(ops.CharmBase):
             event.fail("Run this action on the leader")
             return
         unit = event.params.get("unit", "")
-        world = self._look()
+        world = self.look()
         targets = [self._hosts.unit(h) for h in world.planned if h != world.agreed_primary]
         if unit and unit not in (*targets, self._hosts.unit(world.agreed_primary or self._host)):
             event.fail(f"{unit} is not a unit of this application; choose from {targets}")
             return
         before = world.agreed_primary
-        after = self._reconcile(switch_to=self._hosts.of(unit) if unit else plan.ANY)
+        after = self._reconcile(Switchover(self._hosts.of(unit) if unit else None))
         primary = after.agreed_primary
         if primary is None or (primary != self._hosts.of(unit) if unit else primary == before):
             reason = after.handover_problem or self._pending(after) or "no replica is in sync"
@@ -218,7 +220,7 @@ class RedisK8sCharm(ops.CharmBase):
         if not self.unit.is_leader():
             event.fail("Run this action on the leader")
             return
-        world = self._look()
+        world = self.look()
         user = event.params.get("user", "")
         if user and user not in rotation.FIELDS:
             event.fail(f"There is no user {user}; there are {', '.join(rotation.FIELDS)}")
@@ -245,75 +247,28 @@ class RedisK8sCharm(ops.CharmBase):
 
     # Look, plan, apply
 
-    def _reconcile(
-        self, departing: str | None = None, stopping: bool = False, switch_to: str | None = None
-    ) -> World:
+    def _reconcile(self, purpose: Purpose = Routine()) -> World:  # noqa: B008  it is frozen
         """Bring this unit, and as leader the application, nearer to what it should be.
-
-        Args:
-            departing: host of the unit of whose departure Juju tells.
-            stopping: this is the stop hook.
-            switch_to: host that is to be primary, or ``plan.ANY``.
 
         Returns:
             The last look.
         """
-        deadline = time.monotonic() + c.HOOK_BUDGET_S
-        pause_s = c.TURN_PAUSE_S
-        hoped = time.monotonic()
-        needed = False
-        first: World | None = None
-        before: tuple[plan.Step, ...] = ()
-        while True:
-            world = self._look(departing, stopping, switch_to)
-            first = first or world
-            if plan.may_yet_hand_over(world):
-                hoped = time.monotonic()
-            world = replace(world, vain_s=time.monotonic() - hoped)
-            moved = world.agreed_primary in (
-                {*world.planned} - {first.agreed_primary} if switch_to == plan.ANY else {switch_to}
-            )
-            if moved:
-                world = replace(world, switch_to=None)
-            steps = plan.next_steps(world)
-            todo = [step for step in steps if not isinstance(step, plan.AskAgain)]
-            reasons = [step.reason for step in steps if isinstance(step, plan.AskAgain)]
-            was_needed, needed = needed, plan.is_needed(world)
-            if stopping and was_needed and not needed:
-                # What is left is to leave in good order.
-                deadline = time.monotonic() + c.HOOK_BUDGET_S
-            if time.monotonic() > deadline:
-                if not (stopping and needed):
-                    reasons.append("the time of this hook is over")
-                    break
-                self._wait_on(reasons)
-                pause_s = c.LEAVE_PAUSE_S
-                deadline = time.monotonic() + c.HOOK_BUDGET_S
-                continue
-            stuck = bool(todo) and steps == before
-            before = steps
-            if stuck:
-                reasons.append("what was ordered has not taken effect yet")
-            # A unit that leaves, or moves the primary by order, has no later turn to wait for; but
-            # where no unit that stays answers, its last hook waits alone.
-            own = world.own_sentinel
-            ends = stopping and world.is_leaving and own is not None and own.failing_over
-            leaves = needed and (stopping or world.agreed_primary == world.host)
-            waits = leaves or ends or (switch_to and (world.failing_over or not moved))
-            if (stuck or not todo) and not (reasons and waits):
-                break
-            self._apply(todo, world)
-            if self._retired:
-                break
-            if reasons:
-                time.sleep(pause_s)
+        verdict = turns.run(self, purpose)
         self._release_claim()
-        if steps and reasons:
-            self._ask_again(reasons[0], world)
-        self._world = replace(world, handover_problem=self._handover_problem)
+        if verdict.reasons:
+            self._ask_again(verdict.reasons[0], verdict.world)
+        self._world = replace(verdict.world, handover_problem=self._handover_problem)
         return self._world
 
-    def _wait_on(self, reasons: Sequence[str]) -> None:
+    def now_s(self) -> float:
+        """Return the time by which a hook's budget is kept."""
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Let what was ordered take effect."""
+        time.sleep(seconds)
+
+    def stretch(self, reasons: tuple[str, ...]) -> None:
         """Get ready for one more stretch of the last hook of a unit that is needed.
 
         Juju has no limit for this hook, and the pod is there until it ends. Meanwhile more units
@@ -331,9 +286,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._claim.close()
         self._has_claim = False
 
-    def _look(
-        self, departing: str | None = None, stopping: bool = False, switch_to: str | None = None
-    ) -> World:
+    def look(self, purpose: Purpose = Routine()) -> World:  # noqa: B008  it is frozen
         """Return what this unit can see now."""
         shared = peers.Peers(self.model)
         world = World(app=self.app.name, host=self._host, has_peer_relation=shared.exists)
@@ -356,9 +309,7 @@ class RedisK8sCharm(ops.CharmBase):
             planned=tuple(self._hosts.of(unit) for unit in staying),
             unmet=frozenset(self._hosts.of(u) for u in staying if u not in joined),
             leaving=frozenset(self._hosts.of(unit) for unit in leaving),
-            departing=departing,
-            stopping=stopping,
-            switch_to=switch_to,
+            purpose=purpose,
             has_claim=self._has_claim,
             recorded_primary=shared.primary,
             record_kept=self._begun_with[0],
@@ -594,24 +545,20 @@ class RedisK8sCharm(ops.CharmBase):
             return Config(tls=with_tls, problem=f"Set down-after to a value from {low} to {high}")
         return Config(down_after_ms=down_after_ms, tls=with_tls)
 
-    def _apply(self, steps: Iterable[plan.Step], world: World) -> None:
-        """Take the steps in order.
+    def apply(self, steps: Iterable[plan.Step], world: World) -> bool:
+        """Take the steps in order; return False once this unit has retired."""
 
-        A step that fails for what the world does is logged and left for a later turn; a later
-        step of the same turn still gets its chance, since the steps of one turn build on each
-        other only through the next look. The steps of a handover do build on each other.
-        """
-        for step in steps:
+        def take(step: plan.Step) -> None:
             logger.info("%s", step)
-            try:
-                self._take(step, world)
-            except AdapterError as e:
-                logger.warning("%s failed: %s", type(step).__name__, e)
-                if isinstance(step, (plan.Handover, plan.ForceFailover)):
-                    self._handover_problem = str(e)
-                if isinstance(step, (plan.ClaimHandover, plan.Handover)):
-                    # What follows is for whoever hands over.
-                    return
+            self._take(step, world)
+
+        def failed(step: plan.Step, error: AdapterError) -> None:
+            logger.warning("%s failed: %s", type(step).__name__, error)
+            if isinstance(step, (plan.Handover, plan.ForceFailover)):
+                self._handover_problem = str(error)
+
+        turns.take_all(steps, take, failed)
+        return not self._retired
 
     def _take(self, step: plan.Step, world: World) -> None:
         """Take one step.

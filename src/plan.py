@@ -33,10 +33,6 @@ not. As long as both do it waits for the copy, however long that takes."""
 WAITED_FOR = "the primary is waited for, since nobody else has been in sync"
 
 
-ANY = "any"
-"""In place of a host: whichever is fit."""
-
-
 @dataclass(frozen=True)
 class CreateCredentials:
     """Make the passwords of the application and keep them in a secret."""
@@ -353,7 +349,7 @@ def needs_full_look(world: World) -> bool:
     The leader does; so does a unit that leaves as primary, which hands over by itself, and one
     that has to move the primary by an action.
     """
-    return world.is_leader or world.is_leaving or world.switch_to is not None
+    return world.is_leader or world.is_leaving or world.ordered is not None
 
 
 def _birth_steps(world: World) -> Iterator[Step]:
@@ -555,7 +551,7 @@ def is_needed(world: World) -> bool:
     others_there = any(h in world.redis for h in world.planned)
     # The units that stay wait no longer than that for a primary that is down.
     patience_s = REVIVE_AFTER_MS / 1000 if redis is None and others_there else LEAVE_PATIENCE_S
-    if world.vain_s > patience_s:
+    if world.waited_in_vain_s > patience_s:
         return False
     orphaned = world.stopping and not any(is_primary(world, h) for h in world.planned)
     if redis is None:
@@ -670,7 +666,7 @@ def _leader_steps(world: World) -> Iterator[Step]:
         return
     if not world.is_leaving:
         yield from _unfence_steps(world)
-    if world.switch_to is not None and primary != world.switch_to:
+    if world.ordered is not None and primary != world.ordered.target:
         yield from _handover_steps(world, source=primary)
         return
     for host in world.planned if not world.handing_over else ():
@@ -846,8 +842,8 @@ def _target(world: World, source: str) -> str | None:
         and sentinel.primary_host == source
         and _is_informed(world, h)
     ]
-    if world.switch_to not in (None, ANY):
-        return world.switch_to if world.switch_to in fit else None
+    if world.ordered is not None and world.ordered.target is not None:
+        return world.ordered.target if world.ordered.target in fit else None
     # Offsets differ by what is under way; the pause of the handover makes them equal.
     return fit[0] if fit else None
 

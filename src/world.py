@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from purpose import Departure, Purpose, Routine, Stop, Switchover
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -245,16 +247,12 @@ class World:
     """Those of them that have not joined the peer relation yet; their pods may not be there."""
     leaving: frozenset[str] = frozenset()
     """The hosts of units that Juju is removing and has not removed yet."""
-    departing: str | None = None
-    """From the event: the unit whose departure Juju tells of."""
-    stopping: bool = False
-    """From the event: this is the stop hook."""
-    vain_s: float = 0.0
+    purpose: Purpose = Routine()
+    """Why this hook looks."""
+    waited_in_vain_s: float = 0.0
     """For how long this hook has seen nothing to wait for (``plan.may_yet_hand_over``)."""
     has_claim: bool = False
     """This hook holds the claim on the handover."""
-    switch_to: str | None = None
-    """From the action switchover: the host that is to be primary, or ``plan.ANY``."""
     has_peer_relation: bool = True
     recorded_primary: str | None = None
     """``leader-host`` of the peer relation."""
@@ -308,6 +306,21 @@ class World:
     tls: TlsView = TlsView()
     handover_problem: str | None = None
     """Why a failover that this hook asked for was refused."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this is the stop hook."""
+        return isinstance(self.purpose, Stop)
+
+    @property
+    def departing(self) -> str | None:
+        """The host of the unit whose departure Juju tells of; None: it tells of none."""
+        return self.purpose.host if isinstance(self.purpose, Departure) else None
+
+    @property
+    def ordered(self) -> Switchover | None:
+        """The operator's order to move the primary role; None: there is none."""
+        return self.purpose if isinstance(self.purpose, Switchover) else None
 
     @property
     def is_leaving(self) -> bool:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import plan
+from tests.unit import invariants
 from tests.unit.juju import Juju
+from world import World
 
 
 @pytest.fixture
@@ -32,3 +36,17 @@ def deploy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
 def juju(deploy: Callable[..., Juju]) -> Juju:
     """Return three units at rest, the first one leader and primary."""
     return deploy(3).form()
+
+
+def _checked(decide: Callable[[World], tuple[plan.Step, ...]]):
+    @functools.wraps(decide)
+    def next_steps(world: World) -> tuple[plan.Step, ...]:
+        steps = decide(world)
+        invariants.check(world, steps)
+        return steps
+
+    return next_steps
+
+
+# Before any test module takes the name: each plan that any test asks for is checked.
+plan.next_steps = _checked(plan.next_steps)

@@ -3,7 +3,8 @@
 
 """The plan at work: units, what Juju and Pebble keep for them, and the in-memory cluster.
 
-A turn is one hook: look, plan, take the steps. It can be cut after any step, in four ways.
+A hook runs the loop of the charm itself (``turns.run``). It can be cut after any step, in four
+ways.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 import constants as c
 import plan
 import sentinel
-from errors import RedisClientError
+import turns
+from errors import AdapterError, RedisClientError
 from plan import (
-    AskAgain,
     ClaimHandover,
     CreateCredentials,
     Follow,
@@ -44,6 +45,7 @@ from plan import (
     WriteFiles,
     WriteSentinelConf,
 )
+from purpose import Departure, Purpose, Routine, Stop
 from tests.fakes import Cluster, FakeWriter, fence_of
 from world import Config, ContainerView, Credentials, RedisView, SentinelView, World
 
@@ -57,6 +59,8 @@ CREDENTIALS = Credentials(
     exporter="exporter-pw",
 )
 ROUND_S = 1.0
+LOOK_S = 0.05
+"""What a look takes."""
 PATIENCE_ROUNDS = 120
 
 
@@ -156,11 +160,11 @@ class Application:
             host: who leaves.
             tells: when Juju tells the peers: ``early``, ``late`` or ``never``.
         """
-        self._hook(host, departing=host)
+        self._hook(host, Departure(host))
         if tells == "early":
             self.tell_departure(host)
-        self._hook(host, departing=host)
-        self._hook(host, stopping=True)
+        self._hook(host, Departure(host))
+        self._hook(host, Stop())
         self.gone(host)
         if tells == "late":
             self.tell_departure(host)
@@ -168,11 +172,11 @@ class Application:
     def tell_departure(self, host: str) -> None:
         # The others sleep through it (``events``); the leader wakes them by its record.
         if self.leader != host:
-            self._hook(self.leader, departing=host)
+            self._hook(self.leader, Departure(host))
 
-    def _hook(self, host: str, **event: Any) -> None:
+    def _hook(self, host: str, purpose: Purpose) -> None:
         """Run a hook; one that fails is run again, unless the unit is not there any more."""
-        while host in self.units and not self.turn(host, **event):
+        while host in self.units and not self.turn(host, purpose):
             self.cluster.advance(ROUND_S)
 
     def kill_pod(self, host: str) -> None:
@@ -236,7 +240,7 @@ class Application:
 
     # A turn
 
-    def turn(self, host: str, **event: Any) -> bool:
+    def turn(self, host: str, purpose: Purpose = Routine()) -> bool:  # noqa: B008
         """Run one hook; say whether it succeeded.
 
         Raises:
@@ -247,7 +251,7 @@ class Application:
         try:
             with contextlib.ExitStack() as self._claim:
                 self._has_claim = False
-                self._reconcile(host, before, **event)
+                turns.run(Hook(self, host, before), purpose)
         except HookEndsError:
             if self.cut is not Cut.OUT_OF_TIME:
                 self.kept = before
@@ -259,54 +263,31 @@ class Application:
             return self.cut is Cut.OUT_OF_TIME
         return True
 
-    def _reconcile(self, host: str, begun_with: Kept, **event: Any) -> None:
-        began = self.cluster.now
-        deadline = began + c.HOOK_BUDGET_S
-        previous: tuple[Step, ...] = ()
-        first: World | None = None
-        while True:
-            world = self.look(host, begun_with, **event)
-            needed = plan.is_needed(world)
-            if self.cluster.now >= deadline:
-                if not (world.stopping and needed):
-                    return
-                vain_s = self.cluster.now - began
-                assert vain_s < plan.LEAVE_PATIENCE_S, f"{host} waits for ever: {self.problems}"
-                deadline += c.HOOK_BUDGET_S
-            first = first or world
-            if world.agreed_primary not in (None, first.agreed_primary):
-                event.pop("switch_to", None)
-                world = self.look(host, begun_with, **event)
-            steps = plan.next_steps(world)
-            todo = [s for s in steps if not isinstance(s, AskAgain)]
-            waits = needed and (world.stopping or world.agreed_primary == host)
-            waits = waits or world.switch_to not in (None, world.agreed_primary)
-            stuck = bool(todo) and steps == previous
-            previous = steps
-            if (stuck or not todo) and not (len(steps) > len(todo) and waits):
-                return
-            for step in todo:
-                self._take_or_give_up(host, step, world)
-            if Retire() in todo:
-                return
-            self.cluster.advance(c.TURN_PAUSE_S)
+    def let_go(self) -> None:
+        """Let others hand over."""
+        self._claim.close()
+        self._has_claim = False
 
-    def _take_or_give_up(self, host: str, step: Step, world: World) -> None:
+    def take_or_be_cut(self, host: str, step: Step, world: World) -> None:
+        """Take one step; where the hook is to be cut, it ends after it.
+
+        Raises:
+            HookEndsError: here it is cut.
+        """
+        self.taken.append(step)
         try:
             self.take(host, step, world)
-        except RedisClientError as e:
-            self.problems.append(f"{step}: {e}")
-        self.taken.append(step)
-        if self.cut_after == len(self.taken):
-            self.was_cut = True
-            raise HookEndsError
+        finally:
+            if self.cut_after == len(self.taken):
+                self.was_cut = True
+                raise HookEndsError
 
     def look(
         self,
         host: str,
         begun_with: Kept | None = None,
         is_leader: bool | None = None,
-        **event: Any,
+        purpose: Purpose = Routine(),  # noqa: B008
     ) -> World:
         """Return what a unit sees."""
         if is_leader is not None:
@@ -334,11 +315,12 @@ class Application:
             own_data_time=float(len(node.keys)) if node.keys and not redis_runs else None,
             data_times=kept.data_times,
             has_claim=self._has_claim,
-            **event,
+            purpose=purpose,
         )
         if not (redis_runs or watcher.running):
             return world
-        return self._ask(world)
+        world = self._ask(world)
+        return self._ask(world, ask_all=True) if plan.is_in_doubt(world) else world
 
     def _container(self, unit: Unit, name: str, runs: bool) -> ContainerView:
         current = unit.files_for.get(name) == self._files_key()
@@ -353,8 +335,8 @@ class Application:
     def _files_key(self) -> tuple[str, ...]:
         return tuple(self.planned)
 
-    def _ask(self, world: World) -> World:
-        asked_all = plan.needs_full_look(world)
+    def _ask(self, world: World, ask_all: bool = False) -> World:
+        asked_all = ask_all or plan.needs_full_look(world)
         hosts = {world.host, world.recorded_primary} - {None}
         if asked_all:
             hosts = {*world.planned, *world.leaving}
@@ -420,8 +402,7 @@ class Application:
             case SetQuorum(target, quorum):
                 cluster.sentinel(target).set_option("quorum", str(quorum))
             case ReleaseHandover():
-                self._claim.close()
-                self._has_claim = False
+                self.let_go()
             case ClaimHandover(source):
                 self._claim.enter_context(cluster.redis(source).claim())
                 self._has_claim = True
@@ -443,3 +424,37 @@ class Application:
                     cluster.sentinels[host].primary = None
             case _:
                 raise AssertionError(f"no code takes this step: {step}")
+
+
+class Hook:
+    """One hook of one unit: what the loop looks and acts with."""
+
+    def __init__(self, app: Application, host: str, begun_with: Kept):
+        self._app = app
+        self._host = host
+        self._begun_with = begun_with
+        self._began_s = app.cluster.now
+
+    def now_s(self) -> float:
+        return self._app.cluster.now
+
+    def look(self, purpose: Purpose) -> World:
+        self._app.cluster.advance(LOOK_S)
+        return self._app.look(self._host, self._begun_with, purpose=purpose)
+
+    def apply(self, steps: tuple[Step, ...], world: World) -> bool:
+        def failed(step: Step, error: AdapterError) -> None:
+            self._app.problems.append(f"{step}: {error}")
+
+        turns.take_all(
+            steps, lambda step: self._app.take_or_be_cut(self._host, step, world), failed
+        )
+        return Retire() not in steps
+
+    def stretch(self, reasons: tuple[str, ...]) -> None:
+        self._app.let_go()
+        vain_s = self._app.cluster.now - self._began_s
+        assert vain_s < plan.LEAVE_PATIENCE_S, f"{self._host} waits: {self._app.problems}"
+
+    def pause(self, seconds: float) -> None:
+        self._app.cluster.advance(seconds)

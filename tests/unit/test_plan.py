@@ -37,6 +37,7 @@ from plan import (
     WriteSentinelConf,
     next_steps,
 )
+from purpose import Departure, Routine, Stop, Switchover
 from tests.unit.worlds import (
     APP,
     CREDENTIALS,
@@ -97,7 +98,7 @@ def test_without_a_peer_relation_nothing_is_done():
         ({"is_leader": True}, True),
         ({"is_leader": False}, False),
         ({"is_leader": False, "leaving": frozenset({H0})}, True),
-        ({"is_leader": False, "switch_to": plan.ANY}, True),
+        ({"is_leader": False, "purpose": Switchover(None)}, True),
     ],
 )
 def test_who_decides_on_others_asks_them_all(changes, asks_all):
@@ -179,7 +180,7 @@ def test_an_application_that_had_a_primary_gives_no_permit():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stopping": True},
+        {"purpose": Stop()},
         {"credentials": None, "is_leader": False},
         {"recorded_primary": None, "is_leader": False},
         {"storage_attached": False},
@@ -647,7 +648,7 @@ def test_without_a_sentinel_of_its_own_the_targets_fails_over():
 
 
 def test_a_unit_does_not_retire_while_its_sentinel_fails_over():
-    world = replace(leaving(at_rest(4, is_leader=False), H0), stopping=True)
+    world = replace(leaving(at_rest(4, is_leader=False), H0), purpose=Stop())
     world = with_redis(world, h0=replica(H1), h1=primary())
     busy = replace(world.sentinels[H0], failing_over=True)
     assert Retire() not in deeds(with_sentinels(world, h0=busy))
@@ -783,13 +784,13 @@ def test_a_replica_that_leaves_lowers_the_fence_of_a_primary_that_would_be_left_
 def test_a_unit_retires_in_its_stop_hook_only():
     world = leaving(at_rest(4, host=H3, is_leader=False), H3)
     assert Retire() not in deeds(world)
-    assert deeds(replace(world, stopping=True))[-1] == Retire()
+    assert deeds(replace(world, purpose=Stop()))[-1] == Retire()
 
 
 def test_a_unit_that_has_retired_is_done():
     world = leaving(at_rest(4, host=H3, is_leader=False), H3)
     ended = replace(RUNNING_REDIS, running=frozenset())
-    world = replace(world, stopping=True, redis_container=ended, sentinel_container=ended)
+    world = replace(world, purpose=Stop(), redis_container=ended, sentinel_container=ended)
     assert deeds(with_redis(with_sentinels(world, h3=None), h3=None)) == ()
 
 
@@ -799,7 +800,7 @@ OUT_OF_SYNC = replica(H0, link_up=False)
 def stays_behind(units: int = 3, **views: RedisView | None) -> World:
     """Return the world in the stop hook of H0, which leaves as primary, with others' views."""
     world = leaving(at_rest(units, is_leader=False), H0)
-    return replace(with_redis(world, **views), stopping=True)
+    return replace(with_redis(world, **views), purpose=Stop())
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -842,7 +843,7 @@ def test_it_does_not_believe_one_that_has_been_down_since_before_the_last_failov
 
 
 def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
-    world = replace(leaving(at_rest(3, host=H1, is_leader=False), H1), stopping=True)
+    world = replace(leaving(at_rest(3, host=H1, is_leader=False), H1), purpose=Stop())
     assert Retire() in deeds(world)
     orphaned = with_redis(world, h0=None)
     assert Retire() not in deeds(orphaned)
@@ -854,11 +855,13 @@ def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
     refused = replace(orphaned, redis_refusals={H0: "WRONGPASS"})
     assert Retire() in deeds(refused)
     # It waits in its last hook only.
-    assert not any(isinstance(s, AskAgain) for s in next_steps(replace(orphaned, stopping=False)))
+    assert not any(
+        isinstance(s, AskAgain) for s in next_steps(replace(orphaned, purpose=Routine()))
+    )
 
 
 def test_a_replica_does_not_wait_for_a_primary_that_leaves_as_well():
-    both = replace(leaving(at_rest(3, host=H1, is_leader=False), H0, H1), stopping=True)
+    both = replace(leaving(at_rest(3, host=H1, is_leader=False), H0, H1), purpose=Stop())
     assert Retire() in deeds(both)
 
 
@@ -883,7 +886,7 @@ def test_one_whose_pod_was_killed_starts_its_redis_again_to_hand_over():
 
 
 def test_a_hook_after_the_last_one_starts_nothing():
-    world = replace(stays_behind(2, h0=None, h1=None), stopping=False)
+    world = replace(stays_behind(2, h0=None, h1=None), purpose=Routine())
     world = replace(
         with_sentinels(world, h0=None, h1=None),
         redis_container=replace(RUNNING_REDIS, running=frozenset()),
@@ -917,12 +920,12 @@ def test_what_a_unit_that_leaves_waits_for():
 
 def test_its_patience_ends_when_it_waits_in_vain():
     world = with_sentinels(stays_behind(2, h1=None), h1=None)
-    assert Retire() in deeds(replace(world, vain_s=plan.LEAVE_PATIENCE_S + 1))
-    assert Retire() not in deeds(replace(world, vain_s=plan.LEAVE_PATIENCE_S - 1))
+    assert Retire() in deeds(replace(world, waited_in_vain_s=plan.LEAVE_PATIENCE_S + 1))
+    assert Retire() not in deeds(replace(world, waited_in_vain_s=plan.LEAVE_PATIENCE_S - 1))
     # Its own Redis is waited for as long as the others wait for a primary.
     down = stays_behind(2, h0=None, h1=OUT_OF_SYNC)
-    assert Retire() in deeds(replace(down, vain_s=61))
-    assert Retire() not in deeds(replace(down, vain_s=59))
+    assert Retire() in deeds(replace(down, waited_in_vain_s=61))
+    assert Retire() not in deeds(replace(down, waited_in_vain_s=59))
 
 
 @pytest.mark.parametrize("failing_over", [False, True])
@@ -934,14 +937,14 @@ def test_a_handover_that_cannot_be_done_now_is_left_to_others(failing_over):
 
 
 def test_a_pod_that_only_restarts_does_not_retire():
-    world = replace(at_rest(host=H1, is_leader=False), stopping=True)
+    world = replace(at_rest(host=H1, is_leader=False), purpose=Stop())
     assert deeds(world) == ()
 
 
 def test_the_last_units_leave_without_a_handover():
     world = leaving(at_rest(1, is_leader=True), H0)
     assert not any(isinstance(s, Handover | ClaimHandover) for s in next_steps(world))
-    assert Retire() in deeds(replace(world, stopping=True))
+    assert Retire() in deeds(replace(world, purpose=Stop()))
 
 
 # Replacing a primary that is not to stay, by the leader
@@ -954,7 +957,7 @@ def test_the_leader_lets_a_leaving_primary_hand_over_by_itself():
 
 
 def test_told_of_its_departure_the_leader_hands_over():
-    world = replace(leaving(at_rest(4, host=H1), H0), departing=H0)
+    world = replace(leaving(at_rest(4, host=H1), H0), purpose=Departure(H0))
     assert ClaimHandover(H0) in deeds(world)
     ready = eligible(replace(world, has_claim=True), H1)
     assert Handover(H0, H1, H0) in deeds(ready)
@@ -1156,29 +1159,29 @@ def test_without_a_majority_nothing_is_forgotten_while_a_unit_that_stays_is_sile
 
 
 def test_a_switchover_makes_the_unit_primary_that_was_asked_for():
-    world = replace(at_rest(), switch_to=H2)
+    world = replace(at_rest(), purpose=Switchover(H2))
     assert SetRedis(H1, "replica-priority", "0") in deeds(world)
     assert Handover(H0, H2, H2) in deeds(eligible(replace(world, has_claim=True), H2))
 
 
 def test_a_switchover_to_whichever_takes_the_first_that_is_fit():
-    world = replace(at_rest(), switch_to=plan.ANY, has_claim=True)
+    world = replace(at_rest(), purpose=Switchover(None), has_claim=True)
     assert Handover(H0, H1, H1) in deeds(eligible(world, H1))
 
 
 def test_a_switchover_to_a_unit_that_is_not_in_sync_waits():
-    world = replace(at_rest(), switch_to=H2)
+    world = replace(at_rest(), purpose=Switchover(H2))
     world = with_redis(world, h2=replica(H0, link_up=False))
     assert deeds(world) == ()
     assert reasons(world) == ["no replica is in sync to take over"]
 
 
 def test_a_switchover_to_the_primary_is_done():
-    assert deeds(replace(at_rest(), switch_to=H0)) == ()
+    assert deeds(replace(at_rest(), purpose=Switchover(H0))) == ()
 
 
 def test_a_switchover_is_the_leaders():
-    world = replace(at_rest(host=H1, is_leader=False), switch_to=H1)
+    world = replace(at_rest(host=H1, is_leader=False), purpose=Switchover(H1))
     assert deeds(world) == ()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import pytest
 
 import plan
+from purpose import Departure, Stop, Switchover
 from tests.unit.simulation import Application, Cut
 
 Scenario = Callable[[pytest.MonkeyPatch, "int | None", Cut], Application]
@@ -221,7 +222,7 @@ def test_switchover(monkeypatch, cut: Cut):
 
     def play(app: Application) -> None:
         # An action is not run again when it fails.
-        app.turn(app.leader, switch_to=app.planned[2])
+        app.turn(app.leader, Switchover(app.planned[2]))
 
     app = cut_everywhere(monkeypatch, cut, prepare, play)
     assert app.cluster.primary == app.planned[2]
@@ -235,8 +236,8 @@ def test_down_to_zero_and_back_keeps_all_data(monkeypatch):
     keys = app.cluster.keys(app.cluster.primary)
     app.begin_removal(*hosts)
     for host in hosts:
-        app.turn(host, departing=host)
-        app.turn(host, stopping=True)
+        app.turn(host, Departure(host))
+        app.turn(host, Stop())
     assert not any(node.running for node in app.cluster.redises.values())
     app.leaving = []
     app.planned = hosts
