@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ops
 
 from constants import CERTIFICATES_RELATION
+from errors import SecretError
 from tls import TLS, digest, mode
 from world import Material, TlsRecord
 
@@ -93,8 +95,21 @@ def issued(library: TLSCertificatesRequiresV4, known: TlsRecord) -> Material:
     return _checked(text, str(key), ca, _ISSUED, True, known)
 
 
-def attached(model: ops.Model, known: TlsRecord) -> tuple[Material | None, str]:
-    """Return the certificate of the file resources, and what is wrong with them.
+@dataclass(frozen=True)
+class Found:
+    """What a unit found when it looked for its certificate."""
+
+    material: Material | None
+    """The certificate to serve; None: there is none."""
+    problem: str = ""
+    """For the status: why it is none, or not that of the files. Empty: nothing is wrong, though an
+    authority may not have issued it yet."""
+    kept: bool = True
+    """It need not be kept (``keep``): it is already, or comes from elsewhere."""
+
+
+def attached(model: ops.Model, known: TlsRecord) -> Found:
+    """Return the certificate of the file resources. Changes nothing.
 
     Files of which one is missing or not usable do not end what runs, nor do the pods that Juju
     makes anew for them: while a certificate is served, the one of before goes on.
@@ -102,18 +117,13 @@ def attached(model: ops.Model, known: TlsRecord) -> tuple[Material | None, str]:
     Args:
         model: that has the resources.
         known: as for `issued`.
-
-    Returns:
-        The certificate to serve, None: there is none; and for the status why it is not that of
-        the files, empty: it is.
     """
     try:
         found = _from_files(model, known)
     except NoMaterialError as e:
-        return (_kept(model, known) if mode(known.redis) == TLS else None), str(e)
-    if not known.redis.startswith(f"{found.name}/"):
-        _keep(model, found)
-    return found, ""
+        return Found(_kept(model, known) if mode(known.redis) == TLS else None, str(e))
+    served = known.redis.startswith(f"{found.name}/")
+    return Found(found, kept=served or _kept_content(model) == _content(found))
 
 
 def _from_files(model: ops.Model, known: TlsRecord) -> Material:
@@ -134,27 +144,42 @@ def _from_files(model: ops.Model, known: TlsRecord) -> Material:
     return _checked(cert, key, ca, FILES, False, known)
 
 
-def _keep(model: ops.Model, material: Material) -> None:
-    """Keep a certificate for a pod that will find no usable files."""
-    content: dict[str, str] = dict(
-        zip(FILES, (material.cert, material.key, material.ca), strict=True)
-    )
+def keep(model: ops.Model, material: Material) -> None:
+    """Keep a certificate of files for a pod that will find no usable ones.
+
+    Raises:
+        SecretError: Juju does not take it.
+    """
     try:
-        secret = model.get_secret(label=_KEPT)
+        if _kept_content(model) is None:
+            model.unit.add_secret(_content(material), label=_KEPT)
+        else:
+            model.get_secret(label=_KEPT).set_content(_content(material))
+    except ops.ModelError as e:
+        raise SecretError(f"the certificate of the files is not kept: {e}") from e
+
+
+def _content(material: Material) -> dict[str, str]:
+    return dict(zip(FILES, (material.cert, material.key, material.ca), strict=True))
+
+
+def _kept_content(model: ops.Model) -> dict[str, str] | None:
+    try:
+        return model.get_secret(label=_KEPT).peek_content()
     except ops.SecretNotFoundError:
-        model.unit.add_secret(content, label=_KEPT)
-        return
-    if secret.peek_content() != content:
-        secret.set_content(content)
+        return None
 
 
 def _kept(model: ops.Model, known: TlsRecord) -> Material | None:
+    content = _kept_content(model)
+    if content is None:
+        logger.info("no certificate of before")
+        return None
     try:
-        content = model.get_secret(label=_KEPT).peek_content()
         cert, key, ca = (content[name] for name in FILES)
         return _checked(cert, key, ca, FILES, False, known)
-    except (ops.SecretNotFoundError, NoMaterialError) as e:
-        logger.info("no certificate of before: %s", e)
+    except NoMaterialError as e:
+        logger.info("the certificate of before is of no use: %s", e)
         return None
 
 

@@ -45,7 +45,6 @@ from world import (
     ContainerView,
     Credentials,
     Logins,
-    Material,
     RedisView,
     SentinelView,
     TlsRecord,
@@ -56,6 +55,7 @@ from world import (
 if TYPE_CHECKING:
     from charmlibs.interfaces.tls_certificates import TLSCertificatesRequiresV4
 
+    import certificates
     import sentinel
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._credentials: Credentials | None = None
         self._secret_changed = False
         self._tls_waits: bool | None = None
-        self._material: tuple[Material | None, str] | None = None
+        self._found: certificates.Found | None = None
         self._chosen: Mapping[str, str] | str | None = None
         self._claim = contextlib.ExitStack()
         self._has_claim = False
@@ -496,27 +496,27 @@ class RedisK8sCharm(ops.CharmBase):
         world = replace(world, tls=view)
         if not tls.needs_certificate(world):
             return world
-        if self._material is None:
-            self._material = self._find_material(records.get(world.host, TlsRecord()))
-        material, problem = self._material
-        view = replace(view, material=material)
+        if self._found is None:
+            self._found = self._find_material(records.get(world.host, TlsRecord()))
+        found = self._found
+        view = replace(view, material=found.material, kept=found.kept)
         if view.wanted:
-            awaited = material is None and not problem
-            view = replace(view, problem=problem or None, awaited=awaited)
+            awaited = found.material is None and not found.problem
+            view = replace(view, problem=found.problem or None, awaited=awaited)
         return replace(world, tls=view)
 
-    def _find_material(self, known: TlsRecord) -> tuple[Material | None, str]:
+    def _find_material(self, known: TlsRecord) -> certificates.Found:
         """Return this unit's certificate, and what is wrong; neither: it has been asked for."""
         import certificates
 
         if self._certificates is None:
             return certificates.attached(self.model, known)
         try:
-            return certificates.issued(self._certificates, known), ""
+            return certificates.Found(certificates.issued(self._certificates, known))
         except certificates.WaitingForIssueError:
-            return None, ""
+            return certificates.Found(None)
         except certificates.NoMaterialError as e:
-            return None, str(e)
+            return certificates.Found(None, str(e))
 
     def _look_at_chosen(self, world: World, shared: peers.Peers) -> World:
         """Add the passwords that the operator chose, or what is wrong with them."""
@@ -576,6 +576,11 @@ class RedisK8sCharm(ops.CharmBase):
                 peers.Peers(self.model).publish_serial(serial)
             case rotation.DropPlainPasswords():
                 peers.Peers(self.model).drop_plain_passwords()
+            case tls.KeepMaterial(material):
+                import certificates
+
+                certificates.keep(self.model, material)
+                self._found = certificates.Found(material)
             case tls.RestartSentinel():
                 self._sentinel.restart(c.SENTINEL)
             case tls.PublishTls(record):

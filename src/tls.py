@@ -21,11 +21,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import constants as c
-from world import TlsRecord, World
+from world import Material, TlsRecord, World
 
 PLAIN = "plain"
 TLS = "tls"
 WARN_BEFORE_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class KeepMaterial:
+    """Keep this unit's certificate of files, for a pod that will find no usable ones."""
+
+    material: Material
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class GiveTurn:
     host: str
 
 
-Step = SwitchRedis | RestartSentinel | CutOldConnections | PublishTls | GiveTurn
+Step = KeepMaterial | SwitchRedis | RestartSentinel | CutOldConnections | PublishTls | GiveTurn
 
 
 def digest(*texts: str) -> str:
@@ -176,6 +183,8 @@ def unit_steps(world: World) -> Iterator[Step]:
     """Bring this unit's nodes to what they are to serve, and say how far it is."""
     if not world.tls.active or world.stopping or world.credentials is None:
         return
+    if world.tls.material is not None and not world.tls.kept:
+        yield KeepMaterial(world.tls.material)
     if not (world.redis_container.current and world.sentinel_container.current):
         # The files come first; a node starts with what they say.
         return

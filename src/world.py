@@ -98,6 +98,8 @@ class TlsView:
     """TLS is on, or was, so that there is something to look after."""
     material: Material | None = None
     """What the unit is to serve; None: there is none, or it is wrong."""
+    kept: bool = True
+    """It is in this unit's secret, for a pod that finds no usable files; or need not be."""
     problem: str | None = None
     """Why there is none."""
     awaited: bool = False

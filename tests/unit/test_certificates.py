@@ -25,10 +25,11 @@ META = {
 
 
 class Holder(ops.CharmBase):
-    """Looks for its certificate on every update-status."""
+    """Looks for its certificate on every update-status, and keeps it where it is to be kept."""
 
     known = TlsRecord()
-    found: tuple[Material | None, str] = (None, "")
+    keeps = True
+    found = certificates.Found(None)
 
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
@@ -36,6 +37,8 @@ class Holder(ops.CharmBase):
 
     def _on_update_status(self, _: ops.EventBase) -> None:
         Holder.found = certificates.attached(self.model, Holder.known)
+        if Holder.keeps and Holder.found.material and not Holder.found.kept:
+            certificates.keep(self.model, Holder.found.material)
 
 
 class Unit:
@@ -53,7 +56,7 @@ class Unit:
         context = ops.testing.Context(Holder, meta=META)
         given = ops.testing.State(resources=resources, secrets=self.state.secrets)
         self.state = context.run(context.on.update_status(), given)
-        return Holder.found
+        return Holder.found.material, Holder.found.problem
 
 
 @pytest.fixture
@@ -75,6 +78,23 @@ def test_usable_files_are_served_and_kept_in_a_secret_of_the_unit(unit: Unit):
         "key-file": GOOD.key,
         "ca-cert-file": GOOD.ca,
     }
+
+
+def test_a_look_alone_keeps_nothing(unit: Unit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Holder, "keeps", False)
+    unit.looks(GOOD)
+    assert not Holder.found.kept
+    assert list(unit.state.secrets) == []
+
+
+def test_what_is_kept_or_served_need_not_be_kept(unit: Unit):
+    good, _ = unit.looks(GOOD)
+    assert good
+    unit.looks(GOOD)
+    assert Holder.found.kept
+    unit.state = ops.testing.State()
+    unit.looks(GOOD, served=f"{good.name}/authorities")
+    assert Holder.found.kept
 
 
 @pytest.mark.parametrize(

@@ -231,3 +231,16 @@ def test_a_pod_made_anew_half_way_to_plain_text_comes_back(seed: int, has_certif
         unit.material = None
     app.run(order)
     assert app.serves() == {tls.PLAIN}
+
+
+def test_a_certificate_of_files_is_kept_before_anything_else():
+    world = World(
+        app="redis-k8s",
+        host=HOSTS[0],
+        planned=HOSTS,
+        credentials=CREDENTIALS,
+        tls=TlsView(wanted=True, active=True, material=material(HOSTS[0]), kept=False),
+    )
+    assert next(tls.unit_steps(world)) == tls.KeepMaterial(material(HOSTS[0]))
+    kept = dataclasses.replace(world, tls=dataclasses.replace(world.tls, kept=True))
+    assert list(tls.unit_steps(kept)) == []
