@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from charmlibs.interfaces.tls_certificates import TLSCertificatesRequiresV4
 
     import certificates
+    import redis_client
     import sentinel
 
 logger = logging.getLogger(__name__)
@@ -389,19 +390,18 @@ class RedisK8sCharm(ops.CharmBase):
         if not (runs or world.is_leaving):
             # Nothing runs here yet; what the others say would change nothing.
             return world
-        self._speak(world)
         # Imported here: redis-py is the largest import, and no hook before this point needs it.
         import redis_client
         import sentinel
 
-        password = world.credentials.operator
+        access = self._access(world)
         names = plan.redis_settings(world).keys() | {"replica-priority"}
 
         def ask(node: tuple[str, str]) -> RedisView | SentinelView:
             kind, host = node
             if kind == c.SENTINEL:
-                return sentinel.Sentinel(host, world.app, password).view()
-            return redis_client.RedisNode(host, password).view(names)
+                return sentinel.Sentinel(host, access).view()
+            return redis_client.RedisNode(host, access).view(names)
 
         nodes = [(kind, str(host)) for kind in (c.REDIS, c.SENTINEL) for host in hosts]
         answers = redis_client.ask_all(nodes, ask)
@@ -423,18 +423,18 @@ class RedisK8sCharm(ops.CharmBase):
             world = self._ask_for_tls(world)
         return self._ask_for_logins(world) if rotation.is_behind(world) else world
 
-    def _speak(self, world: World) -> None:
-        """Speak to nodes as they do."""
+    def _access(self, world: World) -> redis_client.Access:
+        """Return what opens the nodes, as they speak now."""
         import redis_client
 
+        assert world.credentials
         material = world.tls.material
-        redis_client.speak(
-            redis_client.Transport(
-                mode=render.transport_mode(world) if world.tls.active else tls.PLAIN,
-                authorities=tls.bundle(world),
-                names_hosts=material is not None and material.names_hosts,
-            )
+        transport = redis_client.Transport(
+            mode=render.transport_mode(world) if world.tls.active else tls.PLAIN,
+            authorities=tls.bundle(world),
+            names_hosts=material is not None and material.names_hosts,
         )
+        return redis_client.Access(world.app, world.credentials.operator, transport=transport)
 
     def _ask_for_tls(self, world: World) -> World:
         """Add what the nodes of this unit serve."""
@@ -444,7 +444,7 @@ class RedisK8sCharm(ops.CharmBase):
         redis_serves = sentinel_serves = None
         try:
             if world.own_redis is not None:
-                redis_serves = transport.read(world.host, world.credentials.operator)
+                redis_serves = transport.read(world.host, self._access(world))
             if world.own_sentinel is not None:
                 sentinel_serves = self._sentinel.sentinel_serves()
         except AdapterError as e:
@@ -464,13 +464,13 @@ class RedisK8sCharm(ops.CharmBase):
         import logins
 
         assert world.credentials
-        password = world.credentials.operator
+        access = self._access(world)
         try:
             if world.own_redis is not None:
-                found = logins.read(world.host, c.REDIS, password)
+                found = logins.read(world.host, c.REDIS, access)
                 world = replace(world, redis_logins=found)
             if world.own_sentinel is not None:
-                found = logins.read(world.host, c.SENTINEL, password)
+                found = logins.read(world.host, c.SENTINEL, access)
                 # This one it tells nobody.
                 used = rotation.logins_in_conf(self._sentinel.sentinel_conf()).used
                 found = Logins(found.accepted, {**used, **found.used})
@@ -630,21 +630,21 @@ class RedisK8sCharm(ops.CharmBase):
         import sentinel
 
         assert world.credentials
-        password = world.credentials.operator
+        access = self._access(world)
 
         def watcher(host: str) -> sentinel.Sentinel:
-            return sentinel.Sentinel(host, world.app, password)
+            return sentinel.Sentinel(host, access)
 
         match step:
             case plan.RestoreUsers(service):
                 on_redis = service == c.REDIS
                 admin = world.credentials.admin if on_redis else world.credentials.sentinel_admin
                 port = c.REDIS_PORT if on_redis else c.SENTINEL_PORT
-                redis_client.restore_operator(world.host, port, admin, password)
+                redis_client.restore_operator(world.host, port, admin, access)
             case plan.SetRedis(host, name, value):
-                redis_client.RedisNode(host, password).set({name: value})
+                redis_client.RedisNode(host, access).set({name: value})
             case plan.Follow(host, primary):
-                redis_client.RedisNode(host, password).follow(primary)
+                redis_client.RedisNode(host, access).follow(primary)
             case plan.SetSentinel(host, name, value):
                 watcher(host).set_option(name, value)
             case plan.SetQuorum(host, quorum):
@@ -652,33 +652,32 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.ReleaseHandover():
                 self._release_claim()
             case plan.ClaimHandover(source):
-                self._claim.enter_context(redis_client.RedisNode(source, password).claim())
+                self._claim.enter_context(redis_client.RedisNode(source, access).claim())
                 self._has_claim = True
             case plan.Handover(source, target, executor):
-                pause_ms = plan.pause_ms(world)
-                sentinel.handover(source, target, executor, world.app, password, pause_ms)
+                sentinel.handover(source, target, executor, access, plan.pause_ms(world))
             case plan.Readmit(hosts, primary):
-                sentinel.readmit(hosts, primary, password)
+                sentinel.readmit(hosts, primary, access)
             case plan.ForceFailover(host):
                 watcher(host).force_failover()
             case rotation.SetPasswords(kind, user, add, remove):
                 import logins
 
-                logins.set_passwords(world.host, kind, user, add, remove, password)
+                logins.set_passwords(world.host, kind, user, add, remove, access)
             case tls.SwitchRedis(served):
                 import transport
 
-                transport.switch(world.host, password, served)
+                transport.switch(world.host, served, access)
             case tls.CutOldConnections():
                 import transport
 
-                transport.cut_connections(world.host, password)
+                transport.cut_connections(world.host, access)
             case rotation.UsePassword(kind, setting):
                 import logins
 
                 field = rotation.NODE_LOGINS[kind][setting]
                 value = getattr(world.credentials, field)
-                logins.use(world.host, kind, setting, value, world.app, password)
+                logins.use(world.host, kind, setting, value, access)
             case plan.Forget(host, replicas, others):
                 watcher(host).forget(replicas, others, c.FORGET_BUDGET_S)
             case plan.Retire():

@@ -14,14 +14,14 @@ from collections.abc import Iterable
 import redis
 
 from constants import REDIS, REDIS_PORT, SENTINEL_PORT
-from redis_client import ask, connect, flat
+from redis_client import Access, ask, connect, flat
 from rotation import digest
 from world import Logins
 
 _PORTS = {REDIS: REDIS_PORT}
 
 
-def read(host: str, kind: str, password: str) -> Logins:
+def read(host: str, kind: str, access: Access) -> Logins:
     """Return the passwords that a node accepts, and those it uses as far as it tells.
 
     A Sentinel does not tell ``auth-pass``; that stands in its file only.
@@ -29,9 +29,9 @@ def read(host: str, kind: str, password: str) -> Logins:
     Args:
         host: of the node.
         kind: ``redis`` or ``sentinel``.
-        password: of the user ``operator``.
+        access: to the application.
     """
-    with connect(host, _PORTS.get(kind, SENTINEL_PORT), password) as client:
+    with connect(host, _PORTS.get(kind, SENTINEL_PORT), access) as client:
         rules = ask(client, "ACL LIST")
         if kind == REDIS:
             used = {"masterauth": flat(ask(client, "CONFIG GET", "masterauth"))["masterauth"]}
@@ -51,7 +51,7 @@ def set_passwords(
     user: str,
     add: Iterable[str],
     remove: Iterable[str],
-    password: str,
+    access: Access,
 ) -> None:
     """Let a user of a node log in with more passwords, or fewer; whoever is in stays in.
 
@@ -61,16 +61,16 @@ def set_passwords(
         user: of its ACL.
         add: digests.
         remove: digests.
-        password: of the user ``operator``.
+        access: to the application.
     """
     rules = [*(f"#{each}" for each in add), *(f"!{each}" for each in remove)]
-    with connect(host, _PORTS.get(kind, SENTINEL_PORT), password) as client:
+    with connect(host, _PORTS.get(kind, SENTINEL_PORT), access) as client:
         ask(client, "ACL SETUSER", user, *rules)
         if kind != REDIS:
             _flush(client)
 
 
-def use(host: str, kind: str, setting: str, value: str, master_name: str, password: str) -> None:
+def use(host: str, kind: str, setting: str, value: str, access: Access) -> None:
     """Have a node log in elsewhere with another password, from its next connection on.
 
     Args:
@@ -78,14 +78,13 @@ def use(host: str, kind: str, setting: str, value: str, master_name: str, passwo
         kind: ``redis`` or ``sentinel``.
         setting: ``masterauth``, ``auth-pass`` or ``sentinel-pass``.
         value: the password.
-        master_name: by which the Sentinels know the primary.
-        password: of the user ``operator``.
+        access: to the application.
     """
-    with connect(host, _PORTS.get(kind, SENTINEL_PORT), password) as client:
+    with connect(host, _PORTS.get(kind, SENTINEL_PORT), access) as client:
         if kind == REDIS:
             ask(client, "CONFIG SET", setting, value)
         elif setting == "auth-pass":
-            ask(client, "SENTINEL", "SET", master_name, setting, value)
+            ask(client, "SENTINEL", "SET", access.master_name, setting, value)
         else:
             ask(client, "SENTINEL", "CONFIG", "SET", setting, value)
         if kind != REDIS:

@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import redis
@@ -51,13 +51,15 @@ class Transport:
     """The certificates were issued for the units: compare the names in them."""
 
 
-_transport = Transport()
+@dataclass(frozen=True)
+class Access:
+    """What opens the nodes of one application."""
 
-
-def speak(transport: Transport) -> None:
-    """Set how this process speaks to all nodes; a hook learns it when it looks."""
-    global _transport
-    _transport = transport
+    master_name: str
+    """By which its Sentinels know the primary."""
+    password: str = field(repr=False)
+    user: str = OPERATOR_USER
+    transport: Transport = Transport()
 
 
 def speaks_tls(host: str, port: int) -> bool:
@@ -89,45 +91,42 @@ class _TlsConnection(redis.SSLConnection):
         return context.wrap_socket(sock, server_hostname=self.host)
 
 
-def _tls_options(host: str, port: int) -> dict[str, Any]:
-    mode = _transport.mode
+def _tls_options(host: str, port: int, transport: Transport) -> dict[str, Any]:
+    mode = transport.mode
     if mode == "plain" or (mode == "either" and not speaks_tls(host, port)):
         return {}
-    if not _transport.authorities:
+    if not transport.authorities:
         raise OSError("it speaks TLS, and no authority is known yet")
     return {
         "ssl": True,
-        "ssl_ca_data": _transport.authorities,
-        "ssl_check_hostname": _transport.names_hosts,
+        "ssl_ca_data": transport.authorities,
+        "ssl_check_hostname": transport.names_hosts,
     }
 
 
 @contextlib.contextmanager
-def connect(
-    host: str, port: int, password: str, user: str = OPERATOR_USER
-) -> Iterator[redis.Redis]:
+def connect(host: str, port: int, access: Access) -> Iterator[redis.Redis]:
     """Yield a client of one node, logged in, and close it.
 
     Args:
         host: DNS name of the unit; or 127.0.0.1.
         port: of Redis or of Sentinel.
-        password: of the user.
-        user: the charm's own, if not another.
+        access: to the application.
 
     Raises:
         UnreachableError: no answer.
         RefusedError: the answer is an error.
     """
     try:
-        options = _tls_options(host, port)
+        options = _tls_options(host, port, access.transport)
     except OSError as e:
         raise UnreachableError(f"{host}:{port} gives no answer: {e}") from e
     client = redis.Redis(
         **options,
         host=host,
         port=port,
-        username=user,
-        password=password,
+        username=access.user,
+        password=access.password,
         decode_responses=True,
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=SOCKET_TIMEOUT_S,
@@ -247,25 +246,35 @@ def _slow_write_ms(latest: Iterable[Any], now_s: int) -> int:
     )
 
 
-def restore_operator(host: str, port: int, admin_password: str, password: str) -> None:
+def restore_operator(host: str, port: int, admin_password: str, access: Access) -> None:
     """Give the charm's user its rights and its password back, as the administrator.
+
+    Args:
+        host: of the node.
+        port: of Redis or of Sentinel.
+        admin_password: of the user ``default`` on that node.
+        access: the charm's own, which the node refuses.
 
     Raises:
         UnreachableError: no answer.
         RefusedError: the administrator's login is refused too.
     """
-    digest = hashlib.sha256(password.encode()).hexdigest()
+    digest = hashlib.sha256(access.password.encode()).hexdigest()
     rules = ("reset", "on", f"#{digest}", "~*", "&*", "+@all")
-    with connect(host, port, admin_password, user="default") as client:
-        ask(client, "ACL", "SETUSER", OPERATOR_USER, *rules)
+    admin = replace(access, user="default", password=admin_password)
+    with connect(host, port, admin) as client:
+        ask(client, "ACL", "SETUSER", access.user, *rules)
 
 
 class RedisNode:
     """Asks and commands the Redis of one host, in our words."""
 
-    def __init__(self, host: str, password: str):
+    def __init__(self, host: str, access: Access):
         self.host = host
-        self._password = password
+        self._access = access
+
+    def _connect(self) -> contextlib.AbstractContextManager[redis.Redis]:
+        return connect(self.host, REDIS_PORT, self._access)
 
     def view(self, settings: Iterable[str] = ()) -> RedisView:
         """Return role, replication and the run-time settings asked for.
@@ -283,7 +292,7 @@ class RedisNode:
         names = sorted(settings)
         if names:
             commands.append(("CONFIG GET", *names))
-        with connect(self.host, REDIS_PORT, self._password) as client:
+        with self._connect() as client:
             replies = pipelined(client, *commands)
             for reply in replies:
                 if isinstance(reply, Exception):
@@ -320,7 +329,7 @@ class RedisNode:
             UnreachableError: no answer.
             RefusedError: a value is not accepted.
         """
-        with connect(self.host, REDIS_PORT, self._password) as client:
+        with self._connect() as client:
             for name, value in settings.items():
                 ask(client, "CONFIG SET", name, value)
 
@@ -331,7 +340,7 @@ class RedisNode:
             UnreachableError: no answer.
             RefusedError: an error reply.
         """
-        with connect(self.host, REDIS_PORT, self._password) as client:
+        with self._connect() as client:
             ask(client, "REPLICAOF", primary_host, REDIS_PORT)
             ask(client, "CLIENT UNPAUSE")
 
@@ -346,7 +355,7 @@ class RedisNode:
             UnreachableError: no answer.
             RefusedError: somebody else holds it.
         """
-        with connect(self.host, REDIS_PORT, self._password) as client:
+        with self._connect() as client:
             claim = client.pubsub()
             try:
                 claim.subscribe(HANDOVER_CHANNEL)

@@ -29,7 +29,7 @@ from constants import (
     SWITCH_BUDGET_S,
 )
 from errors import RefusedError, UnreachableError
-from redis_client import RedisNode, ask, ask_all, connect, flat, pipelined
+from redis_client import Access, RedisNode, ask, ask_all, connect, flat, pipelined
 from world import KnownReplica, SentinelView
 
 T = TypeVar("T")
@@ -41,19 +41,19 @@ _POLL_S = 0.02
 
 
 class Sentinel:
-    """The Sentinel of one host, for one application.
+    """Asks and commands the Sentinel of one host, in our words.
 
     Every method raises UnreachableError when there is no answer and RefusedError when the answer
     is an error.
     """
 
-    def __init__(self, host: str, master_name: str, password: str):
+    def __init__(self, host: str, access: Access):
         self.host = host
-        self._name = master_name
-        self._password = password
+        self._name = access.master_name
+        self._access = access
 
     def _connect(self) -> contextlib.AbstractContextManager[redis.Redis]:
-        return connect(self.host, SENTINEL_PORT, self._password)
+        return connect(self.host, SENTINEL_PORT, self._access)
 
     def view(self) -> SentinelView:
         """Return what it knows of the application, in one round trip."""
@@ -159,9 +159,7 @@ def _within(budget_s: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
-def handover(
-    source: str, target: str, executor_host: str, master_name: str, password: str, pause_ms: int
-) -> None:
+def handover(source: str, target: str, executor_host: str, access: Access, pause_ms: int) -> None:
     """Move the primary role from a living node to its replica; no acknowledged write is lost.
 
     Writes are held (``CLIENT PAUSE … WRITE``) until the target has all of them; then a
@@ -173,8 +171,7 @@ def handover(
         source: host of the primary.
         target: host of the only replica that may be promoted.
         executor_host: host whose Sentinel fails over.
-        master_name: the application's name.
-        password: of the user ``operator``.
+        access: to the application.
         pause_ms: how long the writes may stand if nobody lifts the pause; below the time in
             which Sentinel thinks a node down, since a paused node answers no Sentinel.
 
@@ -183,10 +180,11 @@ def handover(
         UnreachableError: a node stopped answering; the source goes on when the pause ends.
     """
     with (
-        connect(source, REDIS_PORT, password) as old,
-        connect(target, REDIS_PORT, password) as new,
-        connect(executor_host, SENTINEL_PORT, password) as executor,
+        connect(source, REDIS_PORT, access) as old,
+        connect(target, REDIS_PORT, access) as new,
+        connect(executor_host, SENTINEL_PORT, access) as executor,
     ):
+        master_name = access.master_name
         _await_moment(executor, master_name, target)
         _require_calm(executor, master_name, source)
         ordered = False
@@ -208,7 +206,7 @@ def handover(
             ordered = True
             with contextlib.suppress(redis.TimeoutError):
                 ask(executor, "SENTINEL", "FAILOVER", master_name)
-            chosen = _await_promotion(executor, master_name, password, hold)
+            chosen = _await_promotion(executor, access, hold)
             if chosen == source:
                 raise RefusedError(f"Sentinel gave up the failover from {source}")
             # Before Sentinel has seen the promotion, since the pause must not outlast the time in
@@ -223,7 +221,7 @@ def handover(
                 _again(lambda: ask(old, "CLIENT", "UNPAUSE"))
 
 
-def readmit(hosts: Iterable[str], primary: str, password: str) -> None:
+def readmit(hosts: Iterable[str], primary: str, access: Access) -> None:
     """Make replicas eligible for promotion once they are in sync with a new primary.
 
     Those that are not, within READMIT_BUDGET_S, are left as they are.
@@ -231,11 +229,11 @@ def readmit(hosts: Iterable[str], primary: str, password: str) -> None:
     Args:
         hosts: of replicas; those that do not answer are passed over.
         primary: host that they are to follow.
-        password: of the user ``operator``.
+        access: to the application.
     """
 
     def wait_and_set(host: str) -> None:
-        node = RedisNode(host, password)
+        node = RedisNode(host, access)
 
         def is_in_sync() -> bool:
             view = node.view()
@@ -285,9 +283,7 @@ def _require_alone(executor: redis.Redis, master_name: str, target: str) -> None
             raise RefusedError(f"{replica.host} has become eligible beside {target}")
 
 
-def _await_promotion(
-    executor: redis.Redis, master_name: str, password: str, hold: Callable[[], None]
-) -> str:
+def _await_promotion(executor: redis.Redis, access: Access, hold: Callable[[], None]) -> str:
     """Return the host that Sentinel has chosen, once it is primary; the old one if it gave up.
 
     It is the target unless another became eligible in the last moment: what counts is who it is,
@@ -302,7 +298,7 @@ def _await_promotion(
         nonlocal promoted
         hold()
         try:
-            state = _state(executor, master_name)
+            state = _state(executor, access.master_name)
         except redis.TimeoutError:
             # It is busy, or its disk is; what it was asked for it does all the same.
             return False
@@ -310,10 +306,10 @@ def _await_promotion(
             # Over already, or given up: then the source is still the one that is named.
             promoted = state["ip"]
             return True
-        for reply in ask(executor, "SENTINEL", "REPLICAS", master_name):
+        for reply in ask(executor, "SENTINEL", "REPLICAS", access.master_name):
             replica = flat(reply)
             if "promoted" in replica["flags"].split(","):
-                with connect(replica["ip"], REDIS_PORT, password) as new:
+                with connect(replica["ip"], REDIS_PORT, access) as new:
                     if _is_primary(new):
                         promoted = replica["ip"]
                         return True

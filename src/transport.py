@@ -10,26 +10,26 @@ is an error.
 from __future__ import annotations
 
 from constants import REDIS_PORT
-from redis_client import ask, connect, flat
+from redis_client import Access, ask, connect, flat
 from tls import redis_settings, served_by_paths
 
 
-def read(host: str, password: str) -> str:
+def read(host: str, access: Access) -> str:
     """Return what a Redis serves."""
-    with connect(host, REDIS_PORT, password) as client:
+    with connect(host, REDIS_PORT, access) as client:
         now = flat(ask(client, "CONFIG GET", "tls-port", "tls-cert-file", "tls-ca-cert-file"))
     return served_by_paths(now["tls-port"], now["tls-cert-file"], now["tls-ca-cert-file"])
 
 
-def switch(host: str, password: str, served: str) -> None:
+def switch(host: str, served: str, access: Access) -> None:
     """Have a Redis serve something else from the next connection on; the present ones stay."""
     pairs = [text for pair in redis_settings(served).items() for text in pair]
-    with connect(host, REDIS_PORT, password) as client:
+    with connect(host, REDIS_PORT, access) as client:
         ask(client, "CONFIG SET", *pairs)
 
 
-def cut_connections(host: str, password: str) -> None:
+def cut_connections(host: str, access: Access) -> None:
     """End all connections of clients, and the one to the primary; all may come again."""
-    with connect(host, REDIS_PORT, password) as client:
+    with connect(host, REDIS_PORT, access) as client:
         for kind in ("master", "pubsub", "normal"):
             ask(client, "CLIENT KILL", "TYPE", kind, "SKIPME", "yes")

@@ -22,7 +22,7 @@ import redis
 import constants as c
 import plan
 from constants import ELIGIBLE, NOT_ELIGIBLE, SENTINEL_PERIODS_MS
-from redis_client import RedisNode
+from redis_client import Access, RedisNode
 from sentinel import Sentinel
 from world import Config, World
 
@@ -277,11 +277,15 @@ class Cluster:
 
     # What it is
 
+    @property
+    def access(self) -> Access:
+        return Access(self.app, self.password)
+
     def redis(self, host: str) -> RedisNode:
-        return RedisNode(host, self.password)
+        return RedisNode(host, self.access)
 
     def sentinel(self, host: str) -> Sentinel:
-        return Sentinel(host, self.app, self.password)
+        return Sentinel(host, self.access)
 
     @property
     def named(self) -> set[str | None]:

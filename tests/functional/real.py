@@ -33,7 +33,7 @@ import render
 from constants import ELIGIBLE, SENTINEL_PERIODS_MS
 from errors import RedisClientError
 from plan import FAILOVER_TIMEOUT_MS
-from redis_client import RedisNode
+from redis_client import Access, RedisNode
 from sentinel import Sentinel
 from world import Config, Credentials, World
 
@@ -47,6 +47,7 @@ CREDENTIALS = Credentials(
     peers="peers-pw",
     exporter="exporter-pw",
 )
+ACCESS = Access(APP, CREDENTIALS.operator)
 DOWN_AFTER_MS = 2000
 PATIENCE_S = 40.0
 """How long a busy machine may take for what normally takes seconds."""
@@ -252,11 +253,11 @@ class Node:
 
     @property
     def redis(self) -> RedisNode:
-        return RedisNode(self.host, CREDENTIALS.operator)
+        return RedisNode(self.host, ACCESS)
 
     @property
     def sentinel(self) -> Sentinel:
-        return Sentinel(self.host, APP, CREDENTIALS.operator)
+        return Sentinel(self.host, ACCESS)
 
     def client(self, port: int = c.REDIS_PORT) -> redis.Redis:
         """Return a client as an application has one, without the charm's adapters."""
@@ -275,7 +276,7 @@ class RealCluster:
     """Nodes that form one application; the same words as ``fakes.Cluster``."""
 
     app = APP
-    password = CREDENTIALS.operator
+    access = ACCESS
     watcher_password = CREDENTIALS.watcher
 
     def __init__(self, directory: Path, hosts: Iterable[str]):
@@ -352,10 +353,10 @@ class RealCluster:
     # What it is
 
     def redis(self, host: str) -> RedisNode:
-        return RedisNode(host, self.password)
+        return RedisNode(host, self.access)
 
     def sentinel(self, host: str) -> Sentinel:
-        return Sentinel(host, self.app, self.password)
+        return Sentinel(host, self.access)
 
     @property
     def named(self) -> set[str | None]:

@@ -14,7 +14,7 @@ import sentinel as sentinel_module
 from constants import REDIS_PORT, SENTINEL_PERIODS_MS
 from errors import RedisClientError, RefusedError, UnreachableError
 from plan import FAILOVER_TIMEOUT_MS
-from redis_client import RedisNode, ask, ask_all, connect
+from redis_client import Access, RedisNode, ask, ask_all, connect
 from sentinel import Sentinel, handover, readmit
 from tests.fakes import Cluster
 from tests.functional.conftest import NOBODY, STRANGER
@@ -28,7 +28,7 @@ def move(cluster: AnyCluster, target: str) -> None:
     """Hand over to a target as the plan does: it alone is eligible, and its Sentinel knows."""
     source = cluster.primary
     make_eligible(cluster, target)
-    handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+    handover(source, target, target, cluster.access, PAUSE_MS)
     cluster.eventually(lambda: cluster.named == {target}, "all Sentinels name the target")
 
 
@@ -124,7 +124,7 @@ def test_following_lifts_a_pause(cluster: AnyCluster):
 
 
 def pause(cluster: AnyCluster, host: str, pause_ms: int) -> None:
-    with connect(host, REDIS_PORT, cluster.password) as client:
+    with connect(host, REDIS_PORT, cluster.access) as client:
         ask(client, "CLIENT", "PAUSE", pause_ms, "WRITE")
 
 
@@ -149,10 +149,10 @@ def test_a_fenced_primary_refuses_writes_and_says_so(cluster: AnyCluster):
 def test_a_wrong_password_is_refused(cluster: AnyCluster):
     host = cluster.primary
     with pytest.raises(RefusedError, match=f"{host}:6379 refused") as caught:
-        RedisNode(host, "wrong-pw").view()
+        RedisNode(host, Access(cluster.app, "wrong-pw")).view()
     assert "wrong-pw" not in str(caught.value)
     with pytest.raises(RefusedError, match=f"{host}:26379 refused"):
-        Sentinel(host, cluster.app, "wrong-pw").view()
+        Sentinel(host, Access(cluster.app, "wrong-pw")).view()
 
 
 def test_a_node_that_is_not_there_is_unreachable(cluster: AnyCluster):
@@ -389,7 +389,7 @@ def test_a_handover_that_fails_in_the_pause_lifts_it(
 
     monkeypatch.setattr(sentinel_module, "ask", fail)
     with pytest.raises(error, match="as the test wants it"):
-        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.access, PAUSE_MS)
     assert failed.is_set()
     assert is_writable(cluster, source)
     assert cluster.redis(source).view().is_primary
@@ -398,24 +398,24 @@ def test_a_handover_that_fails_in_the_pause_lifts_it(
 def test_after_a_handover_the_others_are_readmitted_when_they_follow(cluster: AnyCluster):
     source, (target, other) = cluster.primary, cluster.replicas
     make_eligible(cluster, target)
-    handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+    handover(source, target, target, cluster.access, PAUSE_MS)
     assert cluster.redis(other).view().priority == 0
-    readmit([other, NOBODY], target, cluster.password)
+    readmit([other, NOBODY], target, cluster.access)
     assert cluster.redis(other).view().priority == 100
 
 
 def test_a_replica_that_does_not_follow_the_new_primary_is_not_readmitted(cluster: AnyCluster):
     other = cluster.replicas[1]
     make_eligible(cluster, cluster.replicas[0])
-    readmit([other], cluster.replicas[0], cluster.password)
+    readmit([other], cluster.replicas[0], cluster.access)
     assert cluster.redis(other).view().priority == 0
 
 
 def test_a_new_primary_that_dies_at_once_is_replaced(real: RealCluster):
     source, (target, other) = real.primary, real.replicas
     make_eligible(real, target)
-    handover(source, target, target, real.app, real.password, PAUSE_MS)
-    readmit([other], target, real.password)
+    handover(source, target, target, real.access, PAUSE_MS)
+    readmit([other], target, real.access)
     before = {host: len(real.nodes[host].log("sentinel")) for host in real.hosts}
     real.kill(target)
     real.eventually(lambda: target not in real.named_by_others(target), "another is primary")
@@ -428,7 +428,7 @@ def test_a_target_that_does_not_catch_up_leaves_all_as_it_was(cluster: AnyCluste
     make_eligible(cluster, target)
     monkeypatch.setattr(sentinel_module, "_offset", lambda client: id(client))
     with pytest.raises(RefusedError, match="does not catch up"):
-        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.access, PAUSE_MS)
     assert is_writable(cluster, source)
     assert cluster.primary == source
 
@@ -437,7 +437,7 @@ def test_a_handover_with_nobody_eligible_leaves_all_as_it_was(cluster: AnyCluste
     source, target = cluster.primary, cluster.replicas[0]
     make_eligible(cluster, None)
     with pytest.raises(RefusedError, match="NOGOODSLAVE"):
-        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.access, PAUSE_MS)
     assert is_writable(cluster, source)
     assert cluster.primary == source
 
@@ -445,13 +445,13 @@ def test_a_handover_with_nobody_eligible_leaves_all_as_it_was(cluster: AnyCluste
 def test_a_handover_from_a_node_that_is_not_primary_is_refused(cluster: AnyCluster):
     source, target = cluster.replicas
     with pytest.raises(RefusedError, match="no time to hand over"):
-        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.access, PAUSE_MS)
     assert is_writable(cluster, cluster.primary)
 
 
 def test_a_handover_to_a_silent_target_never_holds_the_writes(cluster: AnyCluster):
     with pytest.raises(UnreachableError, match=NOBODY):
-        handover(cluster.primary, NOBODY, NOBODY, cluster.app, cluster.password, PAUSE_MS)
+        handover(cluster.primary, NOBODY, NOBODY, cluster.access, PAUSE_MS)
     assert is_writable(cluster, cluster.primary)
 
 
@@ -497,7 +497,7 @@ def test_after_a_failed_handover_another_works(cluster: AnyCluster):
     source, target = cluster.primary, cluster.replicas[0]
     make_eligible(cluster, None)
     with pytest.raises(RefusedError, match="NOGOODSLAVE"):
-        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.access, PAUSE_MS)
     move(cluster, target)
 
 
@@ -508,7 +508,7 @@ def test_a_handover_during_a_failover_is_refused_and_does_not_disturb_it(cluster
     with cluster.writer() as writer:
         watcher.force_failover()
         with pytest.raises(RefusedError):
-            handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+            handover(source, target, target, cluster.access, PAUSE_MS)
         cluster.eventually(lambda: cluster.named == {target}, "the failover went on")
         writer.go_on()
 
@@ -521,7 +521,7 @@ def test_two_handovers_at_once_move_the_primary_once_and_lose_nothing(real: Real
     def attempt() -> None:
         try:
             with real.redis(source).claim():
-                handover(source, target, target, real.app, real.password, PAUSE_MS)
+                handover(source, target, target, real.access, PAUSE_MS)
         except RedisClientError as e:
             problems.append(e)
 
@@ -533,7 +533,7 @@ def test_two_handovers_at_once_move_the_primary_once_and_lose_nothing(real: Real
             each.join()
         if len(problems) == 2:
             # Both gave way; either may come again.
-            handover(source, target, target, real.app, real.password, PAUSE_MS)
+            handover(source, target, target, real.access, PAUSE_MS)
         real.eventually(lambda: real.named == {target}, "the target is primary")
         writer.go_on()
     assert all("being handed over" in str(p) or "no time" in str(p) for p in problems)
@@ -553,7 +553,7 @@ def test_who_dies_in_the_pause_leaves_a_primary_that_serves(cluster: AnyCluster,
 
     monkeypatch.setattr(sentinel_module, "ask", die)
     with pytest.raises(KeyboardInterrupt):
-        handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+        handover(source, target, target, cluster.access, PAUSE_MS)
 
     def is_writable_again() -> bool:
         try:
@@ -580,7 +580,7 @@ def test_who_dies_after_the_order_leaves_it_to_the_sentinels(cluster: AnyCluster
     monkeypatch.setattr(sentinel_module, "ask", die)
     with cluster.writer() as writer:
         with pytest.raises(KeyboardInterrupt):
-            handover(source, target, target, cluster.app, cluster.password, PAUSE_MS)
+            handover(source, target, target, cluster.access, PAUSE_MS)
         monkeypatch.setattr(sentinel_module, "ask", ask)
         cluster.eventually(lambda: cluster.named == {target}, "the Sentinels went on")
         cluster.eventually(

@@ -457,7 +457,7 @@ def test_who_follows_already_stays_eligible(real: RealCluster):
         lambda: {r.host: r.priority for r in known.view().replicas}[other] == 0,
         "the Sentinel knows who is eligible",
     )
-    handover(old.host, target, target, real.app, real.password, 1000)
+    handover(old.host, target, target, real.access, 1000)
     patiently(lambda: real.named == {target}, "all Sentinels name the target")
     assert old.redis.view().priority == 100
 

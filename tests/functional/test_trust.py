@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 import constants as c
-import redis_client
 from errors import UnreachableError
 from lab.authority import Authority
-from redis_client import RedisNode, Transport
+from redis_client import Access, RedisNode, Transport
 from tests.functional.real import patiently
 
 HOST = "127.0.0.14"
@@ -27,9 +26,7 @@ def authority() -> Authority:
 
 
 @pytest.fixture(scope="module")
-def tls_redis(
-    authority: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisNode]:
+def tls_redis(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Redis that speaks TLS alone, whose default user may do all."""
     folder = tmp_path_factory.mktemp("tls")
     files = authority.issue("redis").write(folder)
@@ -47,40 +44,34 @@ def tls_redis(
     )
     conf.write_text("\n".join(lines) + "\n")
     with subprocess.Popen(["redis-server", str(conf)], stdout=subprocess.DEVNULL) as process:
-        yield RedisNode(HOST, "pw")
+        yield
         process.terminate()
 
 
-@pytest.fixture
-def speak() -> Iterator[None]:
-    """Speak plain text again after the test."""
-    yield
-    redis_client.speak(Transport())
+def node(authorities: str, names_hosts: bool = False) -> RedisNode:
+    """Return the node, spoken to with trust in these authorities."""
+    transport = Transport("tls", authorities, names_hosts)
+    return RedisNode(HOST, Access("redis-k8s", "pw", transport=transport))
 
 
 def test_only_the_authorities_of_the_application_are_trusted(
-    tls_redis: RedisNode,
+    tls_redis: None,
     authority: Authority,
-    speak: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    redis_client.speak(Transport("tls", authority.pem))
-    patiently(lambda: tls_redis.view().is_primary, "it answers")
+    patiently(lambda: node(authority.pem).view().is_primary, "it answers")
     # The authorities of the system are not those of the application.
     system = tmp_path / "system.pem"
     system.write_text(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(system))
-    redis_client.speak(Transport("tls", Authority("another").pem))
     with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
-        tls_redis.view()
+        node(Authority("another").pem).view()
 
 
 def test_the_name_in_the_certificate_counts_where_it_was_issued_for_the_host(
-    tls_redis: RedisNode, authority: Authority, speak: None
+    tls_redis: None, authority: Authority
 ):
-    redis_client.speak(Transport("tls", authority.pem))
-    patiently(lambda: tls_redis.view().is_primary, "it answers")
-    redis_client.speak(Transport("tls", authority.pem, names_hosts=True))
+    patiently(lambda: node(authority.pem).view().is_primary, "it answers")
     with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
-        tls_redis.view()
+        node(authority.pem, names_hosts=True).view()

@@ -408,11 +408,9 @@ class Application:
                 self._has_claim = True
             case Handover(source, target, executor):
                 pause_ms = plan.pause_ms(world)
-                sentinel.handover(
-                    source, target, executor, cluster.app, cluster.password, pause_ms
-                )
+                sentinel.handover(source, target, executor, cluster.access, pause_ms)
             case Readmit(hosts, primary):
-                sentinel.readmit(hosts, primary, cluster.password)
+                sentinel.readmit(hosts, primary, cluster.access)
             case ForceFailover(target):
                 cluster.sentinel(target).force_failover()
             case Forget(target, replicas, others):
