@@ -38,7 +38,14 @@ import status
 import tls
 import turns
 import workload
-from errors import AdapterError, RedisClientError, RefusedError, SecretError, WorkloadError
+from errors import (
+    AdapterError,
+    RedisClientError,
+    Refusal,
+    RefusedError,
+    SecretError,
+    WorkloadError,
+)
 from purpose import Departure, Purpose, Routine, Stop, Switchover
 from world import (
     Config,
@@ -405,12 +412,12 @@ class RedisK8sCharm(ops.CharmBase):
 
         nodes = [(kind, str(host)) for kind in (c.REDIS, c.SENTINEL) for host in hosts]
         answers = redis_client.ask_all(nodes, ask)
-        refusals: dict[str, dict[str, str]] = {c.REDIS: {}, c.SENTINEL: {}}
+        refusals: dict[str, dict[str, Refusal]] = {c.REDIS: {}, c.SENTINEL: {}}
         for (kind, host), answer in answers.items():
             if isinstance(answer, RedisClientError):
                 logger.debug("%s: %s", kind, answer)
             if isinstance(answer, RefusedError):
-                refusals[kind][host] = str(answer)
+                refusals[kind][host] = answer.refusal
         world = replace(
             world,
             redis={h: a for (_, h), a in answers.items() if isinstance(a, RedisView)},

@@ -3,6 +3,18 @@
 
 """What adapters raise for what the world does; anything else that is raised is a bug."""
 
+from __future__ import annotations
+
+import enum
+
+
+class Refusal(enum.Enum):
+    """Why a node that is there refuses to answer."""
+
+    LOGIN = "the user, the password or a right"
+    LOADING = "it loads its data"
+    OTHER = "anything else, which may pass"
+
 
 class AdapterError(Exception):
     """Something outside did not do what it was asked; the next look decides what follows."""
@@ -22,6 +34,10 @@ class UnreachableError(RedisClientError):
 
 class RefusedError(RedisClientError):
     """The node answered with an error: a wrong password, a missing right, a wrong moment."""
+
+    def __init__(self, text: str, refusal: Refusal = Refusal.OTHER):
+        super().__init__(text)
+        self.refusal = refusal
 
 
 class SecretError(AdapterError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import constants as c
 import rotation
 import tls
+from errors import Refusal
 from world import ContainerView, RedisView, SentinelView, World
 
 FAILOVER_TIMEOUT_MS = "4000"
@@ -417,14 +418,8 @@ def _login_steps(world: World) -> Iterator[Step]:
         ("redis", world.redis_refusals),
         ("sentinel", world.sentinel_refusals),
     ):
-        if is_login_refusal(refusals.get(world.host, "")):
+        if refusals.get(world.host) is Refusal.LOGIN:
             yield RestoreUsers(service)
-
-
-def is_login_refusal(text: str) -> bool:
-    """Whether a node refused for the user, the password or a right, not for the moment."""
-    words = ("username-password", "WRONGPASS", "NOAUTH", "NOPERM", "has no permissions")
-    return any(word in text for word in words)
 
 
 def _own_redis_steps(world: World) -> Iterator[Step]:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from constants import (
@@ -32,7 +33,7 @@ from constants import (
     REDIS_PORT,
     SOCKET_TIMEOUT_S,
 )
-from errors import RedisClientError, RefusedError, UnreachableError
+from errors import RedisClientError, Refusal, RefusedError, UnreachableError
 from world import RedisView
 
 K = TypeVar("K")
@@ -141,12 +142,12 @@ def connect(host: str, port: int, access: Access) -> Iterator[redis.Redis]:
         client.connection_pool.connection_class = _TlsConnection
     try:
         yield client
-    # AuthenticationError is a ConnectionError in redis-py, so it goes first.
-    except (
-        redis.AuthenticationError,
-        redis.ResponseError,
-        redis.BusyLoadingError,
-    ) as e:
+    # AuthenticationError and BusyLoadingError are ConnectionErrors in redis-py, so they go first.
+    except (redis.AuthenticationError, NoPermissionError) as e:
+        raise RefusedError(f"{host}:{port} refused: {e}", Refusal.LOGIN) from e
+    except redis.BusyLoadingError as e:
+        raise RefusedError(f"{host}:{port} refused: {e}", Refusal.LOADING) from e
+    except redis.ResponseError as e:
         raise RefusedError(f"{host}:{port} refused: {e}") from e
     except (redis.RedisError, OSError) as e:
         raise UnreachableError(f"{host}:{port} gives no answer: {e}") from e
@@ -301,7 +302,7 @@ class RedisNode:
             handover_claims = _count_claims(client) if claims[0][1] else 0
         if info["loading"]:
             # It answers these questions while it loads, as if it had nothing and no replicas.
-            raise RefusedError(f"{self.host}:{REDIS_PORT} refused: LOADING its data")
+            raise RefusedError(f"{self.host}:{REDIS_PORT} loads its data", Refusal.LOADING)
         is_primary = role[0] == "master"
         return RedisView(
             role="primary" if is_primary else "replica",

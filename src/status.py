@@ -18,6 +18,7 @@ import plan
 import rotation
 import tls
 from constants import MIN_FREE_BYTES
+from errors import Refusal
 from world import World
 
 NO_PEERS = ops.MaintenanceStatus("Waiting for Juju to set up the peer relation")
@@ -56,8 +57,8 @@ UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
     (NO_CERTIFICATE, lambda w: w.tls.awaited),
     (LOADING, lambda w: w.is_loading(w.host)),
-    (REDIS_REFUSES, lambda w: plan.is_login_refusal(w.redis_refusals.get(w.host, ""))),
-    (SENTINEL_REFUSES, lambda w: plan.is_login_refusal(w.sentinel_refusals.get(w.host, ""))),
+    (REDIS_REFUSES, lambda w: w.redis_refusals.get(w.host) is Refusal.LOGIN),
+    (SENTINEL_REFUSES, lambda w: w.sentinel_refusals.get(w.host) is Refusal.LOGIN),
     (
         VOLUME_FULL,
         lambda w: w.volume_free_bytes is not None and w.volume_free_bytes < MIN_FREE_BYTES,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from errors import Refusal
 from purpose import Departure, Purpose, Routine, Stop, Switchover
 
 
@@ -286,9 +287,9 @@ class World:
     """By host. Absent: it gave no answer, or this look did not ask it."""
     asked_all: bool = False
     """This look asked all planned and leaving hosts, so an absent one is silent."""
-    redis_refusals: Mapping[str, str] = field(default_factory=dict)
+    redis_refusals: Mapping[str, Refusal] = field(default_factory=dict)
     """By host: why a Redis that is there refused to answer (a wrong password, loading)."""
-    sentinel_refusals: Mapping[str, str] = field(default_factory=dict)
+    sentinel_refusals: Mapping[str, Refusal] = field(default_factory=dict)
     """By host: why a Sentinel that is there refused to answer."""
     secret_changed: bool = False
     """This hook has written a new state of the passwords, which counts when it succeeds."""
@@ -355,7 +356,7 @@ class World:
 
     def is_loading(self, host: str) -> bool:
         """Whether the Redis of a host is there and refuses to answer until it has its data."""
-        return "LOADING" in self.redis_refusals.get(host, "")
+        return self.redis_refusals.get(host) is Refusal.LOADING
 
     @property
     def handing_over(self) -> bool:

@@ -11,14 +11,14 @@ import pytest
 import redis
 
 import sentinel as sentinel_module
-from constants import REDIS_PORT, SENTINEL_PERIODS_MS
-from errors import RedisClientError, RefusedError, UnreachableError
+from constants import REDIS_PORT, REPLICATION_USER, SENTINEL_PERIODS_MS
+from errors import RedisClientError, Refusal, RefusedError, UnreachableError
 from plan import FAILOVER_TIMEOUT_MS
 from redis_client import Access, RedisNode, ask, ask_all, connect
 from sentinel import Sentinel, handover, readmit
 from tests.fakes import Cluster
 from tests.functional.conftest import NOBODY, STRANGER
-from tests.functional.real import RealCluster
+from tests.functional.real import CREDENTIALS, RealCluster
 
 AnyCluster = Cluster | RealCluster
 PAUSE_MS = 1000
@@ -151,8 +151,16 @@ def test_a_wrong_password_is_refused(cluster: AnyCluster):
     with pytest.raises(RefusedError, match=f"{host}:6379 refused") as caught:
         RedisNode(host, Access(cluster.app, "wrong-pw")).view()
     assert "wrong-pw" not in str(caught.value)
+    assert caught.value.refusal is Refusal.LOGIN
     with pytest.raises(RefusedError, match=f"{host}:26379 refused"):
         Sentinel(host, Access(cluster.app, "wrong-pw")).view()
+
+
+def test_a_missing_right_is_a_refused_login(real: RealCluster):
+    replication = Access(real.app, CREDENTIALS.replication, user=REPLICATION_USER)
+    with pytest.raises(RefusedError) as caught:
+        RedisNode(real.primary, replication).view()
+    assert caught.value.refusal is Refusal.LOGIN
 
 
 def test_a_node_that_is_not_there_is_unreachable(cluster: AnyCluster):

@@ -11,6 +11,7 @@ import pytest
 
 import constants as c
 import plan
+from errors import Refusal
 from plan import (
     AskAgain,
     ClaimHandover,
@@ -851,8 +852,8 @@ def test_a_replica_does_not_retire_while_the_primary_that_stays_is_down():
     assert Retire() in deeds(with_redis(orphaned, h2=primary()))
     # It came back as a replica: its Sentinel has not heard yet that it was made primary.
     assert Retire() not in deeds(with_redis(orphaned, h0=replica(H1, link_up=False)))
-    assert Retire() not in deeds(replace(orphaned, redis_refusals={H0: "LOADING its data"}))
-    refused = replace(orphaned, redis_refusals={H0: "WRONGPASS"})
+    assert Retire() not in deeds(replace(orphaned, redis_refusals={H0: Refusal.LOADING}))
+    refused = replace(orphaned, redis_refusals={H0: Refusal.LOGIN})
     assert Retire() in deeds(refused)
     # It waits in its last hook only.
     assert not any(
@@ -904,7 +905,7 @@ def test_a_hook_after_the_last_one_starts_nothing():
 
 def test_what_a_unit_that_leaves_waits_for():
     world = stays_behind(2, h1=OUT_OF_SYNC)
-    loading = {H0: "LOADING its data", H1: "LOADING its data"}
+    loading = {H0: Refusal.LOADING, H1: Refusal.LOADING}
     assert plan.may_yet_hand_over(world)
     assert plan.may_yet_hand_over(
         replace(with_redis(world, h0=None, h1=None), redis_refusals=loading)

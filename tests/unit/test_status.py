@@ -13,6 +13,7 @@ import pytest
 
 import constants as c
 import status
+from errors import Refusal
 from tests.unit.worlds import (
     APP,
     CREDENTIALS,
@@ -58,14 +59,14 @@ UNIT_CASES = [
     (status.NO_PRIMARY, replace(REPLICA, recorded_primary=None)),
     (status.NO_PRIMARY, replace(REPLICA, credentials=None)),
     (status.NO_CERTIFICATE, replace(REPLICA, tls=TlsView(awaited=True))),
-    (status.LOADING, replace(with_redis(REPLICA, h1=None), redis_refusals={H1: "LOADING"})),
+    (status.LOADING, replace(with_redis(REPLICA, h1=None), redis_refusals={H1: Refusal.LOADING})),
     (
         status.REDIS_REFUSES,
-        replace(with_redis(REPLICA, h1=None), redis_refusals={H1: "WRONGPASS"}),
+        replace(with_redis(REPLICA, h1=None), redis_refusals={H1: Refusal.LOGIN}),
     ),
     (
         status.SENTINEL_REFUSES,
-        replace(with_sentinels(REPLICA, h1=None), sentinel_refusals={H1: "NOPERM"}),
+        replace(with_sentinels(REPLICA, h1=None), sentinel_refusals={H1: Refusal.LOGIN}),
     ),
     (status.VOLUME_FULL, replace(REPLICA, volume_free_bytes=c.MIN_FREE_BYTES - 1)),
     (status.CANNOT_PERSIST, with_redis(REPLICA, h1=replica(H0, persists=False))),
@@ -124,12 +125,12 @@ def test_a_look_at_a_part_says_nothing_of_the_majority():
 
 
 def test_a_refusal_for_the_moment_is_no_wrong_login():
-    world = replace(with_redis(REPLICA, h1=None), redis_refusals={H1: "BUSY running a script"})
+    world = replace(with_redis(REPLICA, h1=None), redis_refusals={H1: Refusal.OTHER})
     assert of_unit(world) == status.NO_REDIS
 
 
 def test_a_refusal_of_another_unit_is_not_this_ones():
-    assert of_unit(replace(REPLICA, redis_refusals={H0: "WRONGPASS"})) == ops.ActiveStatus()
+    assert of_unit(replace(REPLICA, redis_refusals={H0: Refusal.LOGIN})) == ops.ActiveStatus()
 
 
 def test_options_that_are_wrong_block_whatever_else_holds():
