@@ -36,7 +36,7 @@ demo: $(setup_done)
 bench: $(setup_done)
 	@$(BIN)/python -m lab.bench $(if $(CHARM),--charm $(CHARM))
 
-# ARGS takes options, see docs/how-to/run-the-faults.md.
+# ARGS takes options, see docs/contribute/run-the-faults.md.
 faults: $(setup_done)
 	@$(BIN)/python -m lab.faults $(ARGS)
 
