@@ -24,7 +24,7 @@ from typing import Protocol
 from lab import resolver
 from lab.model import Action, Hook, Model, ModelError, Status, Storage, Unit
 from lab.network import Network
-from lab.pods import ContainerSpec, Mount, Pod, PodError, PodSpec, Volume
+from lab.pods import PYTHON_BIN, ContainerSpec, Mount, Pod, PodError, PodSpec, Volume
 from lab.tools import TOOLS, Cache, CommitError, HookContext, Reply
 from lab.watcher import Watcher
 
@@ -266,6 +266,7 @@ class Agent:
             hosts=(unit.host,),
             containers=containers,
             charm_dir=Path(app.charm_dir),
+            python_dir=Path(app.python),
             tools=tuple(TOOLS),
             mounts=tuple(Mount(volumes[s.id], s.location) for s in storages),
             log_dir=self._host.model_dir / "logs" / unit.pod,
@@ -685,7 +686,7 @@ class Agent:
             "JUJU_CHARM_HTTPS_PROXY": "",
             "JUJU_CHARM_FTP_PROXY": "",
             "JUJU_CHARM_NO_PROXY": "",
-            "PATH": f"/var/lib/juju/tools/{unit.tag}:{SYSTEM_PATH}:/charm/bin",
+            "PATH": f"/var/lib/juju/tools/{unit.tag}:{PYTHON_BIN}:{SYSTEM_PATH}:/charm/bin",
             "LANG": "C.UTF-8",
             "TERM": "tmux-256color",
             "DEBIAN_FRONTEND": "noninteractive",

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         ("set", "a setting of the lab, k=v, such as departed=late"),
     ):
         deploy.add_argument(f"--{option}", action="append", default=[], metavar="K=V", help=text)
+    deploy.add_argument("--base", help="whose Python the charm runs on, such as ubuntu@24.04")
 
     status = add("status", _status, "show applications and units")
     status.add_argument("--watch", action="store_true", help="show it again every second")
@@ -84,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("values", nargs="*", metavar="k=v")
     config.add_argument("--reset", action="append", default=[], metavar="K")
 
-    add("refresh", _refresh, "roll the pods onto another charm revision", "app", "charm_dir")
+    text = "roll the pods onto another charm revision"
+    refresh = add("refresh", _refresh, text, "app", "charm_dir")
+    refresh.add_argument("--base", help="a new base; without it the old one stays")
     add("attach-resource", _attach, "give a resource, name=file", "app", "resource")
     add("integrate", _integrate, "relate two applications", "first", "second")
     add("remove-relation", _remove_relation, "end a relation", "first", "second")
@@ -147,6 +150,7 @@ def _deploy(model: Model, given: argparse.Namespace) -> None:
         config=_pairs(given.config),
         resources=_pairs(given.resource),
         settings=_pairs(given.set),
+        base=given.base,
     )
 
 
@@ -302,7 +306,7 @@ def _config(model: Model, given: argparse.Namespace) -> None:
 
 
 def _refresh(model: Model, given: argparse.Namespace) -> None:
-    model.refresh(given.app, given.charm_dir)
+    model.refresh(given.app, given.charm_dir, given.base)
 
 
 def _attach(model: Model, given: argparse.Namespace) -> None:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from lab import sandbox
+from lab.bases import BaseError, base_of, python_home
 from lab.model import HookRecord
-from lab.packing import pack, read_meta
+from lab.packing import PackingError, pack, read_meta
 from lab.programs import tools_dir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,18 @@ def cache() -> Path:
     return Path(os.environ.get("LAB_CACHE") or ROOT / ".cache" / "lab").absolute()
 
 
+def _python(base: str) -> str:
+    """Return the home of a base's Python.
+
+    Raises:
+        PackingError: this machine has none.
+    """
+    try:
+        return str(python_home(base, cache()))
+    except BaseError as e:
+        raise PackingError(str(e)) from e
+
+
 class Model:
     """A handle on a model, which need not exist yet."""
 
@@ -84,6 +97,7 @@ class Model:
         config: Mapping[str, Any] | None = None,
         resources: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        base: str | None = None,
     ) -> None:
         """Deploy a charm, starting the model's controller when there is none.
 
@@ -94,12 +108,17 @@ class Model:
             config: options by name.
             resources: by name, the path of a file or the reference of an image.
             settings: see ``lab.model.Settings``; they hold for the whole model.
+            base: such as ``ubuntu@24.04``: the containers ``charm`` have its Python, and what
+                is packed now is packed for it. Without one it is that which a packed charm was
+                packed for, and for a source directory the Python that runs the lab.
 
         Raises:
             LabError: the model refuses it.
-            lab.packing.PackingError: it is no charm.
+            lab.packing.PackingError: it is no charm, or this machine has not the base's Python.
         """
-        packed = self._pack(Path(charm_dir))
+        packed = self._pack(Path(charm_dir), base or "")
+        base = base_of(packed) if base is None else base
+        python = _python(base)
         self.start(settings)
         self._ask(
             "deploy",
@@ -108,6 +127,8 @@ class Model:
             units=units,
             config=dict(config or {}),
             resources=self._resources(packed, resources or {}),
+            base=base,
+            python=python,
         )
 
     def start(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -134,12 +155,12 @@ class Model:
         """Change settings of the model, see ``lab.model.Settings``."""
         self._ask("settings", values=dict(values))
 
-    def _pack(self, source: Path) -> Path:
+    def _pack(self, source: Path, base: str) -> Path:
         charms = self.dir / "charms"
         for number in itertools.count():
             target = charms / str(number)
             if not target.exists():
-                pack(source.absolute(), target, cache())
+                pack(source.absolute(), target, cache(), base)
                 return target
         raise AssertionError("unreachable")
 
@@ -173,9 +194,20 @@ class Model:
         """Set options, where ``None`` resets one, and return all of them."""
         return self._ask("config", app=app, values=dict(values) if values else None)
 
-    def refresh(self, app: str, charm_dir: Path | str) -> None:
-        """Roll the pods of an application onto another revision of its charm."""
-        self._ask("refresh", app=app, charm_dir=str(self._pack(Path(charm_dir))))
+    def refresh(self, app: str, charm_dir: Path | str, base: str | None = None) -> None:
+        """Roll the pods of an application onto another revision of its charm.
+
+        Args:
+            app: the application.
+            charm_dir: as for ``deploy``; a source directory is packed for the base that the
+                application has then.
+            base: the new base. Without one the application keeps its own, whatever the charm
+                was packed for.
+        """
+        found = self.status()["applications"].get(app, {})
+        kept = found.get("base", "") if base is None else base
+        packed = self._pack(Path(charm_dir), kept)
+        self._ask("refresh", app=app, charm_dir=str(packed), base=kept, python=_python(kept))
 
     def attach_resource(self, app: str, name: str, path: str) -> None:
         """Give an application a resource and roll its pods."""
@@ -243,7 +275,8 @@ class Model:
         """Return applications, units and relations with their statuses.
 
         The mapping has ``model``; ``applications``, by name, each with ``status`` (``current``,
-        ``message``), ``charm``, ``scale``, ``rolling``, ``containers`` and ``units``; and
+        ``message``), ``charm``, ``base``, ``ports`` (such as ``80/tcp``), ``scale``, ``rolling``,
+        ``containers`` and ``units``; and
         ``relations``, each with ``id``, ``endpoints``, ``interface`` and ``life``. A unit, by
         its name, has ``workload`` and ``agent`` (``current``, ``message``), ``leader``,
         ``address``, ``host``, ``life`` (``alive``, ``dying``, ``dead``) and ``version``.

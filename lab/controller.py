@@ -146,13 +146,21 @@ class Controller:
             self.network.dns_mode = settings.dns_mode
 
     def op_deploy(
-        self, charm_dir: str, app: str, units: int, config: dict, resources: dict
+        self,
+        charm_dir: str,
+        app: str,
+        units: int,
+        config: dict,
+        resources: dict,
+        base: str,
+        python: str,
     ) -> None:
         """Add an application with its first units."""
         meta = read_meta(Path(charm_dir))
         with self.model.lock:
             name = app or meta.name
-            self.model.add_app(name, charm_dir, meta, config, resources)
+            found = self.model.add_app(name, charm_dir, meta, config, resources)
+            found.base, found.python = base, python
             self._start_agents(self.model.add_units(name, units))
 
     def op_add_unit(self, app: str, count: int) -> list[str]:
@@ -190,11 +198,13 @@ class Controller:
             found = self.model.app(app)
             return {**dict.fromkeys(found.meta.config), **found.settings()}
 
-    def op_refresh(self, app: str, charm_dir: str) -> None:
+    def op_refresh(self, app: str, charm_dir: str, base: str, python: str) -> None:
         """Roll all pods of an application onto another charm."""
         meta = read_meta(Path(charm_dir))
         with self.model.lock:
             self.model.refresh(app, charm_dir, meta)
+            found = self.model.app(app)
+            found.base, found.python = base, python
         self._roll(app)
 
     def op_attach_resource(self, app: str, name: str, path: str) -> None:

@@ -210,7 +210,12 @@ class Unit:
 
 @dataclass
 class Application:
-    """One application and its units, by name."""
+    """One application and its units, by name.
+
+    Attributes:
+        base: whose Python the charm runs on; empty for the lab's own.
+        python: the directory of that Python, see ``lab.bases.python_home``.
+    """
 
     name: str
     charm_dir: str
@@ -229,6 +234,8 @@ class Application:
     service_ip: str = ""
     removed: bool = False
     rolling: int = 0
+    base: str = ""
+    python: str = ""
 
     def settings(self) -> dict[str, Any]:
         """Return the options that are set or have a default."""
@@ -971,6 +978,8 @@ class Model:
                     "scale": app.scale,
                     "rolling": app.rolling > 0,
                     "containers": list(app.meta.containers),
+                    "base": app.base,
+                    "ports": sorted({port for u in app.units.values() for port in u.ports}),
                     "units": {unit.name: self.unit_status(unit) for unit in units},
                 }
             relations = [

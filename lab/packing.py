@@ -1,7 +1,8 @@
 """Turn a charm directory into what `charmcraft pack` would have put into the unit's pod.
 
-A packed charm holds ``lib/``, ``src/``, ``templates/``, the metadata files, a virtual
-environment with the packages of ``requirements.txt`` and a ``dispatch`` script.
+A packed charm holds what the part's ``prime`` names, the metadata files, in the flat directory
+``venv`` the packages of ``requirements.txt``, and charmcraft's ``dispatch``, which starts the
+entry point by its first line, with the ``python3`` of the container.
 Source: the ``charm`` plugin of charmcraft, https://canonical-charmcraft.readthedocs-hosted.com/
 """
 
@@ -22,29 +23,22 @@ from typing import Any
 
 import yaml
 
-PACKED = (
+from lab.bases import OWN, BaseError, interpreter
+
+PRIMED = (
     "lib",
     "src",
     "templates",
     "hooks",
-    "metadata.yaml",
-    "config.yaml",
-    "actions.yaml",
-    "charmcraft.yaml",
     "version",
     "icon.svg",
     "README.md",
     "LICENSE",
 )
-"""Files and directories of a charm's source that become part of the packed charm."""
+"""What is packed of a charm whose part has no list ``prime``."""
 
-# The agent calls dispatch by its full path, so its directory is known without starting a process.
-DISPATCH = """\
-#!/bin/sh
-charm="${0%/*}"
-export PYTHONPATH="$charm/lib:$charm/src"
-exec "$charm/venv/bin/python" "$charm/src/charm.py"
-"""
+DECLARED = ("metadata.yaml", "config.yaml", "actions.yaml", "charmcraft.yaml")
+"""What charmcraft adds whatever ``prime`` says."""
 
 
 class PackingError(Exception):
@@ -141,17 +135,19 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def pack(source: Path, target: Path, cache: Path) -> None:
+def pack(source: Path, target: Path, cache: Path, base: str = OWN) -> None:
     """Write the deployable form of a charm to ``target``, which must not exist.
 
     Args:
         source: a charm's source directory, a packed charm's directory, or a ``.charm`` file.
         target: becomes the charm directory. Its ``venv`` shares files with ``cache`` where the
             file system allows, so nobody may write there: pods see it as an overlay's lower layer.
-        cache: where virtual environments are kept, one for each content of requirements.txt.
+        cache: where Python packages are kept, for each content of requirements.txt.
+        base: whose Python the packages are installed for; what is packed already stays as it is.
 
     Raises:
-        PackingError: if ``source`` is no charm or pip fails; the text has pip's last lines.
+        PackingError: if ``source`` is no charm, pip fails, or this machine has not the Python
+            of the base; the text has pip's last lines.
     """
     if source.is_file():
         if not zipfile.is_zipfile(source):
@@ -169,23 +165,41 @@ def pack(source: Path, target: Path, cache: Path) -> None:
         return
     requirements = source / "requirements.txt"
     content = requirements.read_text(encoding="utf-8") if requirements.exists() else ""
-    environment = virtual_environment(content, cache)
+    packages = python_packages(content, cache, base)
+    part = _charm_part(source)
     target.mkdir(parents=True)
-    for name in PACKED:
+    for name in dict.fromkeys((*part.get("prime", PRIMED), *DECLARED)):
         origin = source / name
         if origin.is_dir():
             ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
             shutil.copytree(origin, target / name, ignore=ignore)
         elif origin.exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(origin, target / name)
     _split_metadata(target)
-    dispatch = target / "dispatch"
     if (source / "dispatch").exists():
-        shutil.copy2(source / "dispatch", dispatch)
+        shutil.copy2(source / "dispatch", target / "dispatch")
     else:
-        dispatch.write_text(DISPATCH, encoding="utf-8")
-    dispatch.chmod(0o755)
-    shutil.copytree(environment, target / "venv", symlinks=True, copy_function=_link)
+        _write_dispatch(target / "dispatch", part.get("charm-entrypoint", "src/charm.py"))
+    shutil.copytree(packages, target / "venv", symlinks=True, copy_function=_link)
+
+
+def _charm_part(source: Path) -> dict[str, Any]:
+    """Return what charmcraft.yaml says of the part with the plugin ``charm``."""
+    parts = _load(source / "charmcraft.yaml").get("parts") or {}
+    for name, part in parts.items():
+        if (part or {}).get("plugin", name) == "charm":
+            return part or {}
+    return {}
+
+
+def _write_dispatch(path: Path, entry_point: str) -> None:
+    # Only who packs needs charmcraft.
+    from charmcraft.const import DISPATCH_CONTENT
+
+    text = DISPATCH_CONTENT.format(entrypoint_relative_path=entry_point)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
 
 
 def _link(origin: str, target: str) -> None:
@@ -211,33 +225,38 @@ def _split_metadata(charm_dir: Path) -> None:
             (charm_dir / file).write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def virtual_environment(requirements: str, cache: Path) -> Path:
-    """Return a virtual environment with these packages, made now or taken from the cache.
+def python_packages(requirements: str, cache: Path, base: str = OWN) -> Path:
+    """Return a flat directory with these packages, made now or taken from the cache.
 
     Args:
         requirements: the text of a requirements.txt; empty for the standard library alone.
-        cache: the directory of all environments; safe to share between processes.
+        cache: the directory of all such directories; safe to share between processes.
+        base: whose Python they are for.
 
     Raises:
-        PackingError: if pip fails.
+        PackingError: if pip fails, or this machine has not the Python of the base.
     """
-    identity = f"{sys.version}\n{sys.base_prefix}\n{requirements}"
-    home = cache / "venvs"
+    try:
+        python = interpreter(base)
+    except BaseError as e:
+        raise PackingError(str(e)) from e
+    own = f"{sys.version}\n{sys.base_prefix}" if base == OWN else str(python.resolve())
+    home = cache / "packages"
     home.mkdir(parents=True, exist_ok=True)
-    wanted = home / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    wanted = home / hashlib.sha256(f"{own}\n{requirements}".encode()).hexdigest()[:16]
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if wanted.exists():
             return wanted
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             made = Path(scratch) / "venv"
-            _run([sys.executable, "-m", "venv", "--without-pip", str(made)])
+            made.mkdir()
             if requirements.strip():
                 listed = Path(scratch) / "requirements.txt"
                 listed.write_text(requirements, encoding="utf-8")
-                pip = [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python")]
-                options = ["--quiet", "--disable-pip-version-check", "-r", str(listed)]
-                _run([*pip, "install", *options])
+                pip = [sys.executable, "-m", "pip", "--python", str(python)]
+                options = ["--quiet", "--disable-pip-version-check", f"--target={made}"]
+                _run([*pip, "install", *options, "-r", str(listed)])
             os.rename(made, wanted)
     return wanted
 

@@ -33,6 +33,8 @@ from lab.programs import tools_dir
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CHARM = "charm"
+PYTHON_BIN = "/charm/python/bin"
+"""Where the container ``charm`` has the ``python3`` of its base, before the machine's own."""
 _FIRST_PEBBLE_PORT = 38813
 _PEBBLE_START_S = 30.0
 _STOP_S = 10.0
@@ -80,6 +82,7 @@ class PodSpec:
         name: such as ``redis-k8s-0``; also its host name.
         hosts: the names of its address in its /etc/hosts, the full one first.
         charm_dir: the unpacked charm; each pod sees a copy that it may change.
+        python_dir: with the base's Python as ``bin/python3``; None for the machine's own.
         tools: names of the hook tools.
         mounts: what the container ``charm`` sees of the unit's storages.
         log_dir: where the output of the containers is added to; else it goes with the pod.
@@ -94,6 +97,7 @@ class PodSpec:
     tools: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     log_dir: Path | None = None
+    python_dir: Path | None = None
 
     @property
     def unit_tag(self) -> str:
@@ -568,6 +572,9 @@ class Pod:
             _show(tools, top, "/charm/bin", read_only=True)
             _show(self._data / "containers", top, "/charm/containers")
             _show(self._data / "juju", top, "/var/lib/juju")
+            if self.spec.python_dir is not None:
+                python = str(Path(PYTHON_BIN).parent)
+                _show(self.spec.python_dir, top, python, read_only=True)
             mounts = self.spec.mounts
         else:
             _show(tools / "pebble", top, "/charm/bin/pebble", read_only=True)

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A charm that does what a test tells it, through its configuration and its actions.
 
 Without ``ops`` in the configured hooks it talks to the hook tools by itself, which is faster.
