@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright 2026 Canonical Ltd.
 # See LICENSE file for licensing details.
 
@@ -9,14 +8,6 @@ nothing is left to do or the hook's budget is spent. What the events mean is in 
 """
 
 from __future__ import annotations
-
-import os
-import sys
-
-import events
-
-if __name__ == "__main__" and events.is_idle(os.environ):
-    sys.exit()
 
 import contextlib
 import logging
@@ -718,7 +709,3 @@ class RedisK8sCharm(ops.CharmBase):
             container.notify_later()
         except WorkloadError as e:
             logger.info("%s", e)
-
-
-if __name__ == "__main__":  # pragma: no cover
-    ops.main(RedisK8sCharm)

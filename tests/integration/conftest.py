@@ -3,8 +3,8 @@
 
 """Options and fixtures of the tests that run on a Juju controller on Kubernetes.
 
-``make integration ARGS="--charm ./redis-k8s_amd64.charm"``; without ``--charm`` charmcraft packs
-the charm first. pytest-operator adds options of its own: ``--model``, ``--keep-models``, ...
+``make integration ARGS="--charm ./redis-k8s_ubuntu@24.04-amd64.charm"``; without ``--charm``
+charmcraft packs the charm first. pytest-operator adds options of its own, such as ``--model``.
 """
 
 from pathlib import Path

@@ -15,6 +15,8 @@ from charmcraft import charm_builder, const, parts
 from charmcraft.models.metadata import CharmMetadataLegacy
 from charmcraft.models.project import PlatformCharm
 
+import foreign
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,7 +35,7 @@ def charm_part(project: PlatformCharm) -> dict:
 
 
 def test_charmcraft_accepts_the_project(project: PlatformCharm):
-    assert (project.type, project.base) == ("charm", "ubuntu@24.04")
+    assert project.type == "charm"
     assert project.name == "redis-k8s"
 
 
@@ -42,9 +44,18 @@ def test_charmcraft_accepts_the_metadata():
     assert CharmMetadataLegacy.unmarshal(metadata).name == "redis-k8s"
 
 
-def test_it_is_packed_for_both_architectures(project: PlatformCharm):
+def test_it_is_packed_for_each_base_on_the_architecture_of_the_image(project: PlatformCharm):
+    wanted = {f"{base}:amd64" for base in foreign.BASES.values()}
     built = {name: platform.build_for for name, platform in project.platforms.items() if platform}
-    assert built == {"amd64": ["amd64"], "arm64": ["arm64"]}
+    assert built == {name: [name] for name in wanted}
+    assert project.base is None
+
+
+def test_the_storage_is_that_of_the_published_charm():
+    # Juju refuses a refresh with any difference here, a description even.
+    metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text())
+    published = {"database": {"type": "filesystem", "location": "/var/lib/redis"}}
+    assert metadata["storage"] == published
 
 
 def test_charmcraft_reads_the_options_and_the_actions(project: PlatformCharm):
