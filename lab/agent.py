@@ -254,10 +254,12 @@ class Agent:
                     for storage in storages
                     if storage.name == mount.storage
                 ),
-                {},
+                app.images[resource].env if resource in app.images else {},
                 index,
+                app.images.get(resource),
             )
             for index, (name, mounts) in enumerate(app.meta.containers.items())
+            for resource in [app.meta.images.get(name, "")]
         )
         return PodSpec(
             name=unit.pod,

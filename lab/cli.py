@@ -14,12 +14,21 @@ from typing import Any
 import yaml
 
 from lab.client import LabError, Model
+from lab.images import ImageError
 from lab.packing import PackingError
 from lab.programs import MissingProgram
 from lab.sandbox import SandboxError
 
 WATCH_S = 1.0
 LOG_POLL_S = 5.0
+_REFUSALS = (
+    LabError,
+    ImageError,
+    PackingError,
+    MissingProgram,
+    SandboxError,
+    FileNotFoundError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = Model(arguments.model)
     try:
         return arguments.command(model, arguments) or 0
-    except (LabError, PackingError, MissingProgram, SandboxError, FileNotFoundError) as e:
+    except _REFUSALS as e:
         print(f"ERROR {e}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -59,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("-n", "--num-units", type=int, default=1)
     for option, text in (
         ("config", "an option, k=v"),
-        ("resource", "name=file or name=image"),
+        ("resource", "name=file, name=image or name=directory, see lab/README.md"),
         ("set", "a setting of the lab, k=v, such as departed=late"),
     ):
         deploy.add_argument(f"--{option}", action="append", default=[], metavar="K=V", help=text)
@@ -88,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "roll the pods onto another charm revision"
     refresh = add("refresh", _refresh, text, "app", "charm_dir")
     refresh.add_argument("--base", help="a new base; without it the old one stays")
-    add("attach-resource", _attach, "give a resource, name=file", "app", "resource")
+    add("attach-resource", _attach, "give a resource, name=file or name=image", "app", "resource")
     add("integrate", _integrate, "relate two applications", "first", "second")
     add("remove-relation", _remove_relation, "end a relation", "first", "second")
 

@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import sandbox
+from lab import images, sandbox
 from lab.bases import BaseError, base_of, python_home
 from lab.model import HookRecord
 from lab.packing import PackingError, pack, read_meta
@@ -106,7 +106,10 @@ class Model:
             app: the application's name, the charm's when left out.
             units: how many units to start with.
             config: options by name.
-            resources: by name, the path of a file or the reference of an image.
+            resources: by name, the path of a file; for an image the name of a recipe, see
+                ``images``, or a directory that is a root's tree, ``/`` for the machine's own.
+                An image that is left out is the one that stands for the charm's
+                ``upstream-source``, else the machine's own root.
             settings: see ``lab.model.Settings``; they hold for the whole model.
             base: such as ``ubuntu@24.04``: the containers ``charm`` have its Python, and what
                 is packed now is packed for it. Without one it is that which a packed charm was
@@ -114,11 +117,13 @@ class Model:
 
         Raises:
             LabError: the model refuses it.
+            lab.images.ImageError: there is no such image, or it could not be made.
             lab.packing.PackingError: it is no charm, or this machine has not the base's Python.
         """
         packed = self._pack(Path(charm_dir), base or "")
         base = base_of(packed) if base is None else base
         python = _python(base)
+        kept, made = self._resources(packed, resources or {})
         self.start(settings)
         self._ask(
             "deploy",
@@ -126,7 +131,8 @@ class Model:
             app=app or "",
             units=units,
             config=dict(config or {}),
-            resources=self._resources(packed, resources or {}),
+            resources=kept,
+            images=made,
             base=base,
             python=python,
         )
@@ -164,18 +170,38 @@ class Model:
                 return target
         raise AssertionError("unreachable")
 
-    def _resources(self, charm_dir: Path, resources: Mapping[str, str]) -> dict[str, str]:
-        meta = read_meta(charm_dir)
+    def _resources(
+        self, charm_dir: Path, resources: Mapping[str, str], given: Collection[str] = ()
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return what a charm gets for its resources, and the images that are among them.
+
+        Nothing for the resources in ``given``, which its application has already.
+        """
+        declared = read_meta(charm_dir).resources
         kept: dict[str, str] = {}
+        made: dict[str, Any] = {}
         for name, value in resources.items():
             kept[name] = value
-            if meta.resources.get(name, {}).get("type") == "file":
-                folder = self.dir / "resources"
-                folder.mkdir(parents=True, exist_ok=True)
-                handle, path = tempfile.mkstemp(prefix=f"{name}-", dir=folder)
-                os.close(handle)
-                shutil.copyfile(value, path)
-                kept[name] = path
+            kind = declared.get(name, {}).get("type")
+            if kind == "file":
+                kept[name] = self._keep_file(name, value)
+            elif kind == "oci-image":
+                made[name] = images.image(value, cache()).as_json()
+        for name, spec in declared.items():
+            source = str(spec.get("upstream-source") or "")
+            if name not in (*kept, *given) and source and spec.get("type") == "oci-image":
+                kept[name] = source
+                if stand_in := images.standing_for(source):
+                    made[name] = images.image(stand_in, cache()).as_json()
+        return kept, made
+
+    def _keep_file(self, name: str, path: str) -> str:
+        """Copy a resource's file into the model's directory and return where it is."""
+        folder = self.dir / "resources"
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, kept = tempfile.mkstemp(prefix=f"{name}-", dir=folder)
+        os.close(handle)
+        shutil.copyfile(path, kept)
         return kept
 
     def add_unit(self, app: str, n: int = 1) -> list[str]:
@@ -205,21 +231,30 @@ class Model:
                 was packed for.
         """
         found = self.status()["applications"].get(app, {})
-        kept = found.get("base", "") if base is None else base
-        packed = self._pack(Path(charm_dir), kept)
-        self._ask("refresh", app=app, charm_dir=str(packed), base=kept, python=_python(kept))
+        kept_base = found.get("base", "") if base is None else base
+        packed = self._pack(Path(charm_dir), kept_base)
+        kept, made = self._resources(packed, {}, self._ask("resources", app=app)["given"])
+        self._ask(
+            "refresh",
+            app=app,
+            charm_dir=str(packed),
+            resources=kept,
+            images=made,
+            base=kept_base,
+            python=_python(kept_base),
+        )
 
-    def attach_resource(self, app: str, name: str, path: str) -> None:
-        """Give an application a resource and roll its pods."""
-        value = str(Path(path).absolute()) if Path(path).exists() else path
-        if Path(value).exists():
-            folder = self.dir / "resources"
-            folder.mkdir(parents=True, exist_ok=True)
-            handle, kept = tempfile.mkstemp(prefix=f"{name}-", dir=folder)
-            os.close(handle)
-            shutil.copyfile(value, kept)
-            value = kept
-        self._ask("attach_resource", app=app, name=name, path=value)
+    def attach_resource(self, app: str, name: str, value: str) -> None:
+        """Give an application a resource, as ``deploy`` takes it, and roll its pods."""
+        declared = self._ask("resources", app=app)["types"]
+        if name not in declared:
+            raise LabError(f'application "{app}" has no resource "{name}"')
+        if declared[name] == "oci-image":
+            made = images.image(value, cache()).as_json()
+            self._ask("attach_resource", app=app, name=name, value=value, image=made)
+        else:
+            kept = self._keep_file(name, value)
+            self._ask("attach_resource", app=app, name=name, value=kept, image=None)
 
     def run(
         self,

@@ -26,6 +26,7 @@ from typing import Any
 
 from lab import sandbox
 from lab.agent import SYSTEM_PATH, Agent
+from lab.images import Image
 from lab.model import Application, Model, ModelError, Storage, Unit
 from lab.network import Network, NetworkError
 from lab.packing import read_meta
@@ -154,6 +155,7 @@ class Controller:
         resources: dict,
         base: str,
         python: str,
+        images: dict[str, dict[str, Any]],
     ) -> None:
         """Add an application with its first units."""
         meta = read_meta(Path(charm_dir))
@@ -161,6 +163,7 @@ class Controller:
             name = app or meta.name
             found = self.model.add_app(name, charm_dir, meta, config, resources)
             found.base, found.python = base, python
+            found.images = {key: Image.from_json(image) for key, image in images.items()}
             self._start_agents(self.model.add_units(name, units))
 
     def op_add_unit(self, app: str, count: int) -> list[str]:
@@ -198,22 +201,47 @@ class Controller:
             found = self.model.app(app)
             return {**dict.fromkeys(found.meta.config), **found.settings()}
 
-    def op_refresh(self, app: str, charm_dir: str, base: str, python: str) -> None:
-        """Roll all pods of an application onto another charm."""
+    def op_refresh(
+        self,
+        app: str,
+        charm_dir: str,
+        resources: dict,
+        images: dict[str, dict[str, Any]],
+        base: str,
+        python: str,
+    ) -> None:
+        """Roll all pods of an application onto another charm.
+
+        ``resources`` and ``images`` are those of the charm that it has when none is given: they
+        are for a resource that the application does not have yet.
+        """
         meta = read_meta(Path(charm_dir))
         with self.model.lock:
             self.model.refresh(app, charm_dir, meta)
             found = self.model.app(app)
             found.base, found.python = base, python
+            for name in resources.keys() - found.resources.keys():
+                found.resources[name] = resources[name]
+                if name in images:
+                    found.images[name] = Image.from_json(images[name])
         self._roll(app)
 
-    def op_attach_resource(self, app: str, name: str, path: str) -> None:
+    def op_resources(self, app: str) -> dict[str, Any]:
+        """Return the ``types`` of the charm's resources by name, and the names ``given``."""
+        with self.model.lock:
+            found = self.model.app(app)
+            types = {name: spec.get("type") for name, spec in found.meta.resources.items()}
+            return {"types": types, "given": sorted(found.resources)}
+
+    def op_attach_resource(
+        self, app: str, name: str, value: str, image: dict[str, Any] | None
+    ) -> None:
         """Give an application another resource and roll its pods."""
         with self.model.lock:
             found = self.model.app(app)
-            if name not in found.meta.resources:
-                raise ModelError(f'charm "{found.meta.name}" has no resource "{name}"')
-            found.resources[name] = path
+            found.resources[name] = value
+            if image is not None:
+                found.images[name] = Image.from_json(image)
             found.charm_version += 1
         self._roll(app)
 

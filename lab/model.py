@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
+from lab.images import Image
 from lab.packing import CharmMeta, Endpoint
 
 LOG_LINES = 50_000
@@ -212,6 +213,9 @@ class Unit:
 class Application:
     """One application and its units, by name.
 
+    ``resources`` has what was given for a resource, ``images`` what containers made from one
+    start from; a resource that is in neither leaves them the machine's own root.
+
     Attributes:
         base: whose Python the charm runs on; empty for the lab's own.
         python: the directory of that Python, see ``lab.bases.python_home``.
@@ -222,6 +226,7 @@ class Application:
     meta: CharmMeta
     config: dict[str, Any] = field(default_factory=dict)
     resources: dict[str, str] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
     units: dict[str, Unit] = field(default_factory=dict)
     status: Status = field(default_factory=lambda: Status("unset"))
     scale: int = 0

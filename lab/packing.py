@@ -67,7 +67,8 @@ class CharmMeta:
     """What the model needs to know of a charm, read from its YAML files.
 
     ``storage``, ``resources``, ``config`` and ``actions`` map a name to its declaration as
-    written in the charm; ``containers`` maps a container to its storage mounts.
+    written in the charm; ``containers`` maps a container to its storage mounts, ``images`` one
+    to the resource that it is made from.
     """
 
     name: str
@@ -78,6 +79,7 @@ class CharmMeta:
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     actions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hooks(self) -> frozenset[str]:
@@ -118,6 +120,11 @@ def read_meta(charm_dir: Path) -> CharmMeta:
         resources=metadata.get("resources") or {},
         config=config.get("options") or {},
         actions={name: spec or {} for name, spec in actions.items() if isinstance(name, str)},
+        images={
+            name: str(spec["resource"])
+            for name, spec in (metadata.get("containers") or {}).items()
+            if (spec or {}).get("resource")
+        },
     )
 
 

@@ -1,7 +1,8 @@
 """Pods: containers with a root of their own and a real Pebble, that share a network namespace.
 
-A container's root is an overlay over the machine's root, so the machine's programs are its
-image; what is written stays in the model's memory and goes with the container. The mounts,
+A workload container's root is an overlay over the root of its image, see ``images``; the charm's
+container has one over the machine's root, as has a workload whose image that is. What is written
+stays in the model's memory and goes with the container. The mounts,
 names and arguments are those that Juju gives a sidecar charm's pod; the emptyDir ``charm-data``
 outlives a container and goes with the pod.
 
@@ -28,6 +29,7 @@ from resource import struct_rusage
 from typing import IO, Literal
 
 from lab import sandbox
+from lab.images import Image
 from lab.network import Network
 from lab.programs import tools_dir
 
@@ -40,6 +42,7 @@ _PEBBLE_START_S = 30.0
 _STOP_S = 10.0
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _HIDDEN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/boot", "/snap")
+_KERNEL = ("proc", "sys", "dev")
 _NAME_FILES = ("hosts", "hostname", "resolv.conf", "nsswitch.conf")
 _ENTER = sandbox.CLONE_NEWNS | sandbox.CLONE_NEWPID | sandbox.CLONE_NEWNET | sandbox.CLONE_NEWUTS
 _POD_NUMBERS = itertools.count(1)
@@ -66,12 +69,14 @@ class ContainerSpec:
     Attributes:
         env: what the image's environment adds to Juju's variables for Pebble.
         index: the container's place by name; it decides Pebble's port, 38813 + index.
+        image: what the root is made of; None for the machine's own.
     """
 
     name: str
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     index: int = 0
+    image: Image | None = None
 
 
 @dataclass(frozen=True)
@@ -535,11 +540,12 @@ class Pod:
         """Mount the container's root and all that belongs into it; return where it is."""
         top = base / "root"
         top.mkdir(parents=True)
-        if sandbox.owns_machine():
-            _overlay(Path("/"), base, top)
-            _show_other_file_systems(top)
+        image = None if name == CHARM else self._specs[name].image
+        if image is not None and image.root != "/":
+            _overlay(Path(image.root), base, top)
+            _give_away(image, top)
         else:
-            _assemble(top, base)
+            _show_machine(top, base)
         hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
         names = " ".join((*self.spec.hosts, self.spec.name))
         texts = (
@@ -548,6 +554,9 @@ class Pod:
             self._network.resolv_conf,
             self._network.nsswitch_conf,
         )
+        for directory in _KERNEL:
+            (top / directory).mkdir(exist_ok=True)
+        (top / "etc").mkdir(exist_ok=True)
         for file, text in zip(_NAME_FILES, texts, strict=True):
             # The machine's own may be a link to somewhere else.
             (top / "etc" / file).unlink(missing_ok=True)
@@ -557,17 +566,13 @@ class Pod:
         shared.write_text(texts[0])
         _show(shared, top, "/etc/hosts")
         for target, mode in (("tmp", "1777"), ("var/tmp", "1777"), ("run", "0755")):
-            sandbox.mount("tmpfs", _inside(top, target), "tmpfs", data=f"mode={mode}")
+            place = _inside(top, target)
+            place.mkdir(parents=True, exist_ok=True)
+            sandbox.mount("tmpfs", place, "tmpfs", data=f"mode={mode}")
         (top / "run/lock").mkdir(mode=0o1777)
         _make_devices(top / "dev")
         read_only = sandbox.MS_RDONLY | sandbox.MS_NOSUID | sandbox.MS_NODEV | sandbox.MS_NOEXEC
         sandbox.mount("sysfs", top / "sys", "sysfs", read_only)
-        for index, (path, uid, gid, mode) in enumerate(sandbox.machine().service_dirs):
-            empty = base / f"empty-{index}"
-            empty.mkdir()
-            os.chown(empty, uid, gid)
-            empty.chmod(mode)
-            _show(empty, top, path)
         if name == CHARM:
             _show(tools, top, "/charm/bin", read_only=True)
             _show(self._data / "containers", top, "/charm/containers")
@@ -632,6 +637,29 @@ def _overlay(lower: Path, base: Path, target: Path) -> None:
     extra = "" if sandbox.owns_machine() else ",userxattr"
     data = f"lowerdir={_escape(lower)},upperdir={base / 'upper'},workdir={base / 'work'}{extra}"
     sandbox.mount("overlay", target, "overlay", data=data)
+
+
+def _give_away(image: Image, top: Path) -> None:
+    """Give what is not root's in an image to its owner."""
+    for owned in image.owned:
+        place = _inside(top, owned.path)
+        os.chown(place, owned.uid, owned.gid)
+        place.chmod(owned.mode)
+
+
+def _show_machine(top: Path, base: Path) -> None:
+    """Make at ``top`` a root that is the machine's, without what its own services keep."""
+    if sandbox.owns_machine():
+        _overlay(Path("/"), base, top)
+        _show_other_file_systems(top)
+    else:
+        _assemble(top, base)
+    for index, (path, uid, gid, mode) in enumerate(sandbox.machine().service_dirs):
+        empty = base / f"empty-{index}"
+        empty.mkdir()
+        os.chown(empty, uid, gid)
+        empty.chmod(mode)
+        _show(empty, top, path)
 
 
 def _assemble(top: Path, base: Path) -> None:

@@ -45,9 +45,7 @@ def shared() -> Iterator[Model]:
     """A model with three units of the probe charm, for tests that leave it as it was."""
     made = Model("shared")
     made.destroy()
-    made.deploy(
-        PROBE, units=3, resources={"one-image": "image", "text": str(PROBE / "config.yaml")}
-    )
+    made.deploy(PROBE, units=3, resources={"one-image": "/", "text": str(PROBE / "config.yaml")})
     made.wait_idle(IDLE_S)
     yield made
     made.destroy()
