@@ -31,14 +31,14 @@ setup:
 	@scripts/setup
 
 demo: $(setup_done)
-	@$(BIN)/python -m lab.demo
+	@$(BIN)/python -m lab.demo $(if $(IMAGE),--image $(IMAGE))
 
 bench: $(setup_done)
-	@$(BIN)/python -m lab.bench $(if $(CHARM),--charm $(CHARM))
+	@$(BIN)/python -m lab.bench $(if $(CHARM),--charm $(CHARM)) $(if $(IMAGE),--image $(IMAGE))
 
 # ARGS takes options, see docs/contribute/run-the-faults.md.
 faults: $(setup_done)
-	@$(BIN)/python -m lab.faults $(ARGS)
+	@$(BIN)/python -m lab.faults $(if $(IMAGE),--image $(IMAGE)) $(ARGS)
 
 # The tests run in one pytest, so that the last line counts them all; mostly they wait, so two files at a
 # time. `make lab` runs the long ones too.

@@ -141,7 +141,7 @@ def _update_status(model: Model, unit: str) -> list[HookRecord]:
     return []
 
 
-def measure(charm: Path, app: str, units: int, rounds: int) -> Run:
+def measure(charm: Path, app: str, units: int, rounds: int, image: str = "") -> Run:
     """Deploy a packed charm, let it rest, and return what that cost.
 
     Args:
@@ -149,6 +149,7 @@ def measure(charm: Path, app: str, units: int, rounds: int) -> Run:
         app: the name of the application.
         units: how many units.
         rounds: how many update-status hooks each unit runs at rest.
+        image: what the containers start from; empty for the one that the charm names.
     """
     limit_s = LIMIT_S + LIMIT_PER_UNIT_S * units
     model = Model(f"bench-{os.getpid()}-{units}")
@@ -156,7 +157,8 @@ def measure(charm: Path, app: str, units: int, rounds: int) -> Run:
         # No update-status but those that are asked for.
         model.start({"update_status_s": 86400})
         start_s = time.monotonic()
-        model.deploy(charm, app=app, units=units)
+        resources = read_meta(charm).made_from(image)
+        model.deploy(charm, app=app, units=units, resources=resources)
         quiet_s = _until_quiet(model, app, units, limit_s)
         deployed = model.hooks()
         rest: list[HookRecord] = []
@@ -273,6 +275,7 @@ def main() -> int:
     """Measure; return 0 when every deployment became active and no hook failed."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--charm", type=Path, nargs="+", default=[ROOT], help="charm directories")
+    parser.add_argument("--image", default="", help="of the containers, see lab/README.md")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="units")
     parser.add_argument("--rounds", type=int, default=3, help="update-status per unit at rest")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="all figures")
@@ -289,7 +292,7 @@ def main() -> int:
             for name, charm in packed.items():
                 print(f"{name}: {units} units ...", file=sys.stderr, flush=True)
                 app = read_meta(charm).name
-                results[name].append(measure(charm, app, units, options.rounds))
+                results[name].append(measure(charm, app, units, options.rounds, options.image))
     report: dict[str, Any] = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "charms": {

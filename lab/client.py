@@ -468,56 +468,74 @@ class Model:
         """Delete a pod; a new one with a new address comes up by itself after ``hold_s``."""
         self._ask("kill_pod", unit=unit, graceful=graceful, hold_s=hold_s)
 
+    def pids(self, unit: str, container: str, match: str = "") -> builtins.list[int]:
+        """Return the processes whose command line holds ``match``, as ``spawn`` sees them.
+
+        Process 1 of the container is the first, if it is among them; ``/proc/PID/root`` is the
+        container's root.
+        """
+        return self._ask("pids", unit=unit, container=container, match=match)
+
     def slow_disk(
-        self, unit: str, container: str, process: str, seconds: float, delay_s: float
+        self, unit: str, container: str, match: str, seconds: float, delay_s: float
     ) -> None:
         """Have each write of a process to the files it has open take long; return when it is over.
 
         Args:
             unit: whose it is.
             container: in which it runs.
-            process: its name.
+            match: part of its command line, which the first such process has.
             seconds: for how long.
             delay_s: what each write, and each wait for the disk, takes longer.
 
         Raises:
-            LabError: the container has no strace, or it may not do that here.
+            LabError: the machine has no strace, or it may not do that here.
         """
         program = (
-            "pid=$(pidof -s $0) && "
-            "files=$(find /proc/$pid/fd -lname '/*' ! -lname '/dev/*' -printf '-P %l ') && "
-            "exec timeout $1 strace -f -q -o /dev/null -p $pid $files "
+            "files=$(find /proc/$0/fd -lname '/*' ! -lname '/dev/*' -printf '-P %l ') && "
+            "exec timeout $1 strace -f -q -o /dev/null -p $0 $files "
             "-e trace=write,fdatasync -e inject=write,fdatasync:delay_enter=$2"
         )
-        argv = ["sh", "-c", program, process, str(seconds), f"{delay_s * 1e6:.0f}"]
-        done = self.exec(unit, container, argv, timeout_s=seconds + 30)
+        pid = self.pids(unit, container, match)[0]
+        argv = ["sh", "-c", program, str(pid), str(seconds), f"{delay_s * 1e6:.0f}"]
+        code, said = self._beside(argv, timeout_s=seconds + 30)
         # 124: timeout has ended it; 0: the process has ended before.
-        if done.returncode not in (0, 124):
-            raise LabError(f"the disk could not be slowed: {done.stderr or done.returncode}")
+        if code not in (0, 124):
+            raise LabError(f"the disk could not be slowed: {said or code}")
 
-    def kill_on_a_busy_disk(self, unit: str, container: str, process: str, after_s: float) -> None:
+    def kill_on_a_busy_disk(self, unit: str, container: str, match: str, after_s: float) -> None:
         """Kill a process with SIGKILL while the disk has not finished what it was given.
 
         Args:
             unit: whose it is.
             container: in which it runs.
-            process: its name.
+            match: part of its command line, which the first such process has.
             after_s: how long the disk has been busy by then.
 
         Raises:
-            LabError: the container has no strace, or it may not do that here.
+            LabError: the machine has no strace, or it may not do that here.
         """
         program = (
-            "pid=$(pidof -s $0) && "
-            "{ strace -f -q -o /dev/null -p $pid "
+            "{ strace -f -q -o /dev/null -p $0 "
             "-e trace=fsync,fdatasync -e inject=fsync,fdatasync:delay_enter=60000000 & } && "
             # Together: strace would hold on to a process that it has delayed.
-            "sleep $1 && kill -0 $! && kill -9 $pid $!"
+            "sleep $1 && kill -0 $! && kill -9 $0 $!"
         )
-        argv = ["sh", "-c", program, process, f"{after_s:.2f}"]
-        done = self.exec(unit, container, argv)
-        if done.returncode:
-            raise LabError(f"the disk could not be kept busy: {done.stderr or done.returncode}")
+        pid = self.pids(unit, container, match)[0]
+        code, said = self._beside(["sh", "-c", program, str(pid), f"{after_s:.2f}"], timeout_s=30)
+        if code:
+            raise LabError(f"the disk could not be kept busy: {said or code}")
+
+    def _beside(self, argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
+        """Run a command beside the pods, where the machine's programs are; code and stderr."""
+        process = self.spawn(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            _, said = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as e:
+            process.kill()
+            process.communicate()
+            raise LabError(f"{argv[0]} took longer than {timeout_s:g} s") from e
+        return process.returncode, said
 
     def freeze(self, unit: str, container: str | None = None, match: str | None = None) -> None:
         """Stop the processes of a pod, of one container, or those that ``match``."""

@@ -371,6 +371,10 @@ class Controller:
             raise ModelError(f"no process of {unit} in {container} matches {match!r}")
         return pids
 
+    def op_pids(self, unit: str, container: str, match: str) -> list[int]:
+        """Return the processes whose command holds ``match``, in the controller's numbers."""
+        return self._matching(unit, container, match)
+
     def op_kill_process(self, unit: str, container: str, match: str) -> int:
         """Kill with SIGKILL every process whose command holds ``match``; return how many."""
         pids = self._matching(unit, container, match)

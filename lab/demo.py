@@ -22,6 +22,7 @@ from lab.client import LabError, Model
 from lab.clients import chart, checker, table, topology, wire
 from lab.clients.checker import WriteLog
 from lab.clients.writer import WriterProcess
+from lab.packing import read_meta
 
 ROOT = Path(__file__).parents[1]
 APP = "redis-k8s"
@@ -140,7 +141,7 @@ class Demo:
         """Run all steps."""
         self._watch(f"{BEFORE_S:.0f} s of writes that nothing disturbs", BEFORE_S)
         with self._step("kill the primary's process") as step:
-            self._model.kill_process(self._primary(), "redis", "redis-server")
+            self._model.kill_process(self._primary(), "redis", wire.SERVER)
             self._until_right(step, units=3)
         with self._step("kill the primary's pod") as step:
             self._model.kill_pod(self._primary())
@@ -328,7 +329,7 @@ def picture(demo: Demo) -> str:
     )
 
 
-def deploy(model: Model, charm: Path, progress: Progress) -> None:
+def deploy(model: Model, charm: Path, progress: Progress, image: str = "") -> None:
     """Deploy three units and wait until they serve.
 
     Raises:
@@ -336,7 +337,9 @@ def deploy(model: Model, charm: Path, progress: Progress) -> None:
     """
     start_s = time.monotonic()
     progress.say(f"Deploying 3 units of {charm.name} in the lab, with real Redis and Pebble")
-    model.deploy(charm, app=APP, units=3)
+    if image:
+        progress.say(f"   made from image {image}")
+    model.deploy(charm, app=APP, units=3, resources=read_meta(charm).made_from(image))
     units: dict = {}
     while time.monotonic() < start_s + 2 * STEP_LIMIT_S:
         units = model.status()["applications"][APP]["units"]
@@ -372,9 +375,9 @@ def show(demo: Demo, svg: Path, progress: Progress) -> bool:
     return not wrong
 
 
-def run(model: Model, charm: Path, svg: Path, progress: Progress) -> bool:
+def run(model: Model, charm: Path, svg: Path, progress: Progress, image: str = "") -> bool:
     """Run the demo on a fresh model, show its results, and tell whether all was right."""
-    deploy(model, charm, progress)
+    deploy(model, charm, progress, image)
     with tempfile.TemporaryDirectory() as folder:
         demo = Demo(model, Path(folder), progress)
         complete = False
@@ -404,6 +407,7 @@ def main() -> int:
     """Run the demo; return 0 when everything was right."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--charm", type=Path, default=ROOT, help="the charm's directory")
+    parser.add_argument("--image", default="", help="of the containers, see lab/README.md")
     parser.add_argument("--svg", type=Path, default=Path("demo.svg"), help="the picture")
     parser.add_argument("--model", default="demo", help="the model's name")
     parser.add_argument("--keep", action="store_true", help="leave the model running")
@@ -416,7 +420,7 @@ def main() -> int:
     model = Model(options.model)
     right = False
     try:
-        right = run(model, options.charm.resolve(), options.svg, progress)
+        right = run(model, options.charm.resolve(), options.svg, progress, options.image)
     except TROUBLE as e:
         print(f"WRONG: {e}")
     except KeyboardInterrupt:

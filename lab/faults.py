@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import nemesis, trial
-from lab.clients import table
+from lab.clients import table, wire
 from lab.trial import APP, TROUBLE, Bench, LogMarks, Scene, Trial, median_and_worst
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ class Fault:
 def _kill_process(scene: Scene) -> None:
     unit = scene.the_primary()
     scene.say(f"kill Redis of {unit}")
-    scene.model.kill_process(unit, "redis", "redis-server")
+    scene.model.kill_process(unit, "redis", wire.SERVER)
 
 
 def _kill_pod(scene: Scene) -> None:
@@ -450,6 +450,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the nemesis; a new one when left out")
     parser.add_argument("--round", type=int, help="of the nemesis: this one alone")
     parser.add_argument("--charm", type=Path, default=ROOT, help="the charm's directory")
+    parser.add_argument("--image", default="", help="of the containers, see lab/README.md")
     parser.add_argument("--model", default="faults", help="the model's name")
     parser.add_argument("--set", nargs="+", default=[], metavar="K=V", help="settings of the lab")
     parser.add_argument("--config", nargs="+", default=[], metavar="K=V", help="of the charm")
@@ -462,12 +463,15 @@ def main() -> int:
         seed = int.from_bytes(os.urandom(3), "big")
     settings, config = _pairs(options.set), _pairs(options.config)
     about: dict[str, Any] = {"settings": settings, "config": config, "tls": options.tls}
+    about["image"] = options.image
     if options.nemesis is not None:
         about["seed"] = seed
         print(f"seed {seed}")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     results = Results(options.folder or ROOT / "build" / "faults" / stamp, about, options.keep)
-    bench = Bench(options.model, options.charm.resolve(), settings, config, options.tls)
+    bench = Bench(
+        options.model, options.charm.resolve(), settings, config, options.tls, options.image
+    )
     stopped = False
     try:
         if options.nemesis is not None:

@@ -42,7 +42,7 @@ _ALTERNATIVES = {
 _LEFT_OUT = ("./usr/share/doc/*", "./usr/share/man/*", "./usr/share/locale/*", "./dev/*")
 
 
-class ImageError(Exception):
+class ImageError(RuntimeError):
     """An image could not be made, or there is none of that name; the text says why."""
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lab.client import LabError
+from lab.clients import wire
 from lab.trial import APP, Scene, TrialError
 
 FIRST_UNITS = 3
@@ -182,9 +183,9 @@ def _do(scene: Scene, event: Event, unit: str) -> None:
     elif event.verb == "update-status":
         model.update_status(unit)
     elif event.verb == "kill-process":
-        model.kill_process(unit, "redis", "redis-server")
+        model.kill_process(unit, "redis", wire.SERVER)
     elif event.verb == "kill-sentinel":
-        model.kill_process(unit, "sentinel", "redis-server")
+        model.kill_process(unit, "sentinel", wire.SERVER)
     elif event.verb == "kill-pod":
         model.kill_pod(unit)
     else:

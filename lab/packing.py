@@ -86,6 +86,11 @@ class CharmMeta:
         """Names of the storages and endpoints that hooks can be named after."""
         return frozenset(self.endpoints) | frozenset(self.storage)
 
+    def made_from(self, image: str) -> dict[str, str]:
+        """Return the resources with which all containers start from an image; none for ''."""
+        kinds = {name: spec.get("type") for name, spec in self.resources.items()}
+        return {name: image for name, kind in kinds.items() if image and kind == "oci-image"}
+
 
 def read_meta(charm_dir: Path) -> CharmMeta:
     """Return what the YAML files of a charm declare.

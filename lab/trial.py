@@ -29,6 +29,7 @@ from lab.clients import checker, history, topology, wire
 from lab.clients.checker import RecordLog, WriteLog
 from lab.clients.reader import Read, ReaderProcess
 from lab.clients.writer import Mode, Write, WriterProcess
+from lab.packing import read_meta
 
 APP = "redis-k8s"
 MOST_UNITS = 8
@@ -127,6 +128,7 @@ class Bench:
         settings: of the model.
         config: of the application.
         tls: whether everything speaks TLS, with certificates from files.
+        image: what the containers start from; empty for the one that the charm names.
     """
 
     def __init__(
@@ -136,11 +138,13 @@ class Bench:
         settings: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         tls: bool = False,
+        image: str = "",
     ):
         self.model = Model(name)
         self._charm = charm
         self._settings = dict(settings or {})
         self._config = dict(config or {})
+        self._images = read_meta(charm).made_from(image)
         self._authority = Authority("the authority of the trials") if tls else None
         self._probe: topology.Probe | None = None
         self._access: wire.Access | None = None
@@ -165,10 +169,10 @@ class Bench:
         """
         self.destroy()
         with TemporaryDirectory() as folder:
-            config, resources = self._config, {}
+            config, resources = self._config, dict(self._images)
             if self._authority is not None:
                 config = {**config, "enable-tls": True}
-                resources = self._authority.issue("redis").write(Path(folder))
+                resources |= self._authority.issue("redis").write(Path(folder))
             self.model.deploy(
                 self._charm,
                 app=APP,
@@ -321,7 +325,7 @@ class Bench:
         Raises:
             TrialError: it does not say.
         """
-        program = "exec redis-cli"
+        program = f"exec {wire.CLI}"
         if self.ca:
             program = f". /etc/redis-k8s/cluster.env; {program} --tls --cacert $CA_FILE"
         said = self.model.exec(
@@ -446,21 +450,21 @@ class Scene:
     def freeze(self, unit: str, seconds: float) -> None:
         """Stop a unit's Redis with SIGSTOP for a while."""
         self.say(f"freeze Redis of {unit}")
-        self.model.freeze(unit, "redis", "redis-server")
+        self.model.freeze(unit, "redis", wire.SERVER)
         time.sleep(seconds)
-        self.model.thaw(unit, "redis", "redis-server")
+        self.model.thaw(unit, "redis", wire.SERVER)
         self.say(f"thaw {unit}")
 
     def slow_disk(self, unit: str, seconds: float, delay_s: float) -> None:
         """Have every write of a unit's Redis to its files take long for a while."""
         self.say(f"each write of {unit} to its disk takes {delay_s:g} s")
-        self.model.slow_disk(unit, "redis", "redis-server", seconds, delay_s)
+        self.model.slow_disk(unit, "redis", wire.SERVER, seconds, delay_s)
         self.say(f"the disk of {unit} is as it was")
 
     def kill_on_a_busy_disk(self, unit: str, after_s: float) -> None:
         """Kill a unit's Redis while its disk has not finished what it was given."""
         self.say(f"the disk of {unit} does not come to an end; Redis is killed in {after_s:.1f} s")
-        self.model.kill_on_a_busy_disk(unit, "redis", "redis-server", after_s)
+        self.model.kill_on_a_busy_disk(unit, "redis", wire.SERVER, after_s)
 
     def empty(self, unit: str) -> None:
         """Kill a unit's pod; the next one finds its volume empty."""

@@ -23,6 +23,10 @@ from redis.retry import Retry
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 SOCKET_TIMEOUT_S = 0.5
+SERVER = "-server "
+"""In the command line of each Redis and each Sentinel, whatever its program is called."""
+CLI = "$(command -v redis-cli || command -v valkey-cli)"
+"""For a shell in a container: its command-line client."""
 DOWN_FLAGS = ("s_down", "o_down")
 """Flags of a node that a Sentinel takes for down."""
 

@@ -33,6 +33,11 @@ QUIET_S = 1.0
 LOG_TAIL = 120
 
 
+def cli(kind: str, *words: str) -> list[str]:
+    """Return the command, for a container, that asks its ``redis`` or its ``sentinel``."""
+    return ["sh", "-c", f'exec {wire.CLI} "$@"', "sh", "-p", str(PORTS[kind]), *words]
+
+
 class Cluster:
     """One application in one model.
 
@@ -175,7 +180,7 @@ class Cluster:
         password = password or self.password(kind)
         # By standard input, so that the password is no argument of a process.
         text = "\n".join([f"AUTH default {password}", *commands]) + "\n"
-        done = self.model.exec(unit, kind, ["redis-cli", "-p", str(PORTS[kind])], stdin=text)
+        done = self.model.exec(unit, kind, cli(kind), stdin=text)
         lines = done.stdout.splitlines()
         assert lines[:1] == ["OK"], (done.stdout, done.stderr)
         return lines[1:]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from constants import DOWN_AFTER_LIMITS_MS
-from tests.lab.cluster import APP, PORTS, Cluster
+from lab.clients import wire
+from tests.lab.cluster import APP, PORTS, Cluster, cli
 
 
 def test_check_service_says_what_is_so_and_changes_nothing(trio: Cluster):
@@ -41,25 +42,25 @@ def test_check_service_says_what_is_so_and_changes_nothing(trio: Cluster):
 
 def test_check_service_tells_of_a_redis_that_stands_still(trio: Cluster):
     unit = trio.replicas()[0]
-    trio.model.freeze(unit, "redis", "redis-server")
+    trio.model.freeze(unit, "redis", wire.SERVER)
     try:
         results = trio.model.run(unit, "check-service").results
         assert results["result"] == "Service is not running"
         assert "role" not in results
         assert results["sentinel"] == "running"
     finally:
-        trio.model.thaw(unit, "redis", "redis-server")
+        trio.model.thaw(unit, "redis", wire.SERVER)
 
 
 def test_check_service_tells_of_a_sentinel_that_stands_still(trio: Cluster):
     unit = trio.replicas()[0]
-    trio.model.freeze(unit, "sentinel", "redis-server")
+    trio.model.freeze(unit, "sentinel", wire.SERVER)
     try:
         results = trio.model.run(unit, "check-service").results
         assert results["result"] == "Service is running"
         assert results["sentinel"] == "no answer"
     finally:
-        trio.model.thaw(unit, "sentinel", "redis-server")
+        trio.model.thaw(unit, "sentinel", wire.SERVER)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,8 @@ def test_the_passwords_log_in_everywhere(trio: Cluster, kind: str, action: str, 
     assert len(given) == 1
     text = f"AUTH default {given.pop()}\nPING\n"
     for unit in trio.units():
-        command = ["redis-cli", "-p", str(PORTS[kind])]
-        assert trio.model.exec(unit, kind, command, stdin=text).stdout.split() == ["OK", "PONG"]
+        said = trio.model.exec(unit, kind, cli(kind), stdin=text).stdout
+        assert said.split() == ["OK", "PONG"]
 
 
 def test_switchover_moves_the_primary_to_a_unit(trio: Cluster):
@@ -120,13 +121,13 @@ def test_switchover_refuses_what_is_no_unit(trio: Cluster, unit: str):
 
 def test_switchover_to_a_unit_that_is_not_fit_leaves_all_as_it_is(trio: Cluster):
     primary, target = trio.primary(), trio.replicas()[0]
-    trio.model.freeze(target, "redis", "redis-server")
+    trio.model.freeze(target, "redis", wire.SERVER)
     try:
         result = trio.model.run(trio.leader(), "switchover", {"unit": target})
         assert result.status == "failed"
         assert result.message.startswith("The primary stays as it is")
     finally:
-        trio.model.thaw(target, "redis", "redis-server")
+        trio.model.thaw(target, "redis", wire.SERVER)
     assert trio.primary() == primary
 
 

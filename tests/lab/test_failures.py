@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pytest
 
+from lab.clients import wire
 from tests.lab.cluster import APP, Cluster
 
 SETTINGS = {"lease_s": 4.0}
@@ -37,7 +38,7 @@ def test_the_new_primary_dies_while_its_failover_ends(trio: Cluster):
 
 def test_a_killed_replica_process_comes_back_as_replica(trio: Cluster):
     primary, replica = trio.primary(), trio.replicas()[0]
-    trio.model.kill_process(replica, "redis", "redis-server")
+    trio.model.kill_process(replica, "redis", wire.SERVER)
     trio.settle()
     assert trio.primary() == primary
 
@@ -45,7 +46,7 @@ def test_a_killed_replica_process_comes_back_as_replica(trio: Cluster):
 def test_a_killed_sentinel_is_the_same_sentinel_again(trio: Cluster):
     unit = trio.primary()
     identity = trio.ask(unit, "sentinel", "SENTINEL MYID")
-    trio.model.kill_process(unit, "sentinel", "redis-server")
+    trio.model.kill_process(unit, "sentinel", wire.SERVER)
     trio.settle()
     assert trio.ask(unit, "sentinel", "SENTINEL MYID") == identity
     assert trio.primary() == unit

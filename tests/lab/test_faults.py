@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab import trial
+from lab.clients import wire
 from lab.faults import FAULTS
 from lab.trial import Bench, Scene, Trial
 
@@ -83,7 +84,7 @@ def test_a_trial_finds_what_is_lost_and_keeps_its_logs(bench: Bench, tmp_path: P
         said = bench.model.exec(
             unit,
             "redis",
-            ["redis-cli"],
+            ["sh", "-c", f"exec {wire.CLI}"],
             stdin=f"AUTH {password}\nLREM control-follow 1 7\nLREM control-hold 1 8\n",
         )
         assert said.stdout.split() == ["OK", "1", "1"]

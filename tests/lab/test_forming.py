@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster import APP, PORTS, Cluster, holders
+from tests.lab.cluster import APP, PORTS, Cluster, cli, holders
 
 MEANT = re.compile(r"\S*action-set (redis|sentinel)-password=\S+ ")
 """The two results that are passwords; Juju takes the results of actions as arguments only."""
@@ -78,8 +78,7 @@ def test_three_units_form_by_themselves(arguments: Arguments, trio: Cluster):
 @pytest.mark.parametrize("kind", PORTS)
 def test_nobody_gets_in_without_a_password(trio: Cluster, kind: str):
     for unit in trio.units():
-        command = ["redis-cli", "-p", str(PORTS[kind]), "INFO"]
-        assert "NOAUTH" in trio.model.exec(unit, kind, command).stdout
+        assert "NOAUTH" in trio.model.exec(unit, kind, cli(kind, "INFO")).stdout
 
 
 def test_no_secret_is_where_others_look(arguments: Arguments, trio: Cluster):

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 from lab import Model
+from lab.clients import wire
 from tests.lab.cluster import APP, Cluster
 
 EARLIER = Path(__file__).parent / "earlier-charm"
@@ -37,7 +38,10 @@ class Refreshed(Cluster):
         text = [f"AUTH {self.passwords['redis-password']}"]
         text += [f"SET key-{number} {number}" for number in range(KEYS)]
         done = self.model.exec(
-            str(primary), "redis", ["redis-cli"], stdin="\n".join([*text, "WAIT 2 20000"]) + "\n"
+            str(primary),
+            "redis",
+            ["sh", "-c", f"exec {wire.CLI}"],
+            stdin="\n".join([*text, "WAIT 2 20000"]) + "\n",
         )
         assert done.stdout.split()[-1] == "2", done
         self.model.refresh(app, charm)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.clients import wire
 from tests.lab.cluster import APP, PORTS, Cluster
 
 SETTINGS = {"storage_mb": 64, "lease_s": 5.0}
@@ -82,11 +83,11 @@ def test_a_name_server_that_does_not_answer_stops_no_failover(trio: Cluster):
             trio.tick(unit)
         assert trio.not_active(3) == []
         assert trio.not_served() == []
-        trio.model.freeze(old, "redis", "redis-server")
+        trio.model.freeze(old, "redis", wire.SERVER)
         trio.until(lambda: [] if trio.recorded_primary() != old else ["the record is old"])
     finally:
         trio.model.settings({"dns_mode": "ok"})
-    trio.model.thaw(old, "redis", "redis-server")
+    trio.model.thaw(old, "redis", wire.SERVER)
 
 
 def test_a_replica_leaves_the_address_that_its_primary_had(trio: Cluster):
@@ -163,7 +164,7 @@ def test_a_replica_that_the_primary_refuses(trio: Cluster):
     )
     assert trio.not_served() == []
     # A restart reads the file of the charm again.
-    trio.model.kill_process(unit, "redis", "redis-server")
+    trio.model.kill_process(unit, "redis", wire.SERVER)
 
 
 @pytest.mark.parametrize("role", ["primary", "replica"])
@@ -180,7 +181,7 @@ def test_a_full_disk(trio: Cluster, role: str):
 @pytest.mark.long
 def test_a_slow_disk(trio: Cluster):
     unit = trio.replicas()[0]
-    trio.model.slow_disk(unit, "redis", "redis-server", seconds=4, delay_s=0.8)
+    trio.model.slow_disk(unit, "redis", wire.SERVER, seconds=4, delay_s=0.8)
     assert trio.not_served() == []
     trio.until(lambda: trio.shows(unit, "active", "The volume is slow"), tick=True)
 
@@ -204,18 +205,18 @@ def test_a_primary_that_gets_no_more_memory(trio: Cluster):
 
 def test_a_sentinel_that_answers_nothing(trio: Cluster):
     unit = trio.replicas()[0]
-    trio.model.freeze(unit, "sentinel", "redis-server")
+    trio.model.freeze(unit, "sentinel", wire.SERVER)
     trio.until(lambda: trio.shows(unit, "waiting", "Waiting for Sentinel to answer"), tick=True)
     assert trio.not_served() == []
     with update_status_comes(trio):
-        trio.model.thaw(unit, "sentinel", "redis-server")
+        trio.model.thaw(unit, "sentinel", wire.SERVER)
 
 
 @pytest.mark.long
 def test_a_sentinel_that_answers_nothing_does_not_stop_the_others(trio: Cluster):
     leader = trio.leader()
     unit = next(unit for unit in trio.units() if unit != leader)
-    trio.model.freeze(unit, "sentinel", "redis-server")
+    trio.model.freeze(unit, "sentinel", wire.SERVER)
     try:
         for other in trio.units():
             if other != unit:
@@ -224,15 +225,15 @@ def test_a_sentinel_that_answers_nothing_does_not_stop_the_others(trio: Cluster)
         quorums = {u: v.sentinel and v.sentinel.quorum for u, v in trio.views().items()}
         assert quorums == {u: None if u == unit else 2 for u in trio.units()}
     finally:
-        trio.model.thaw(unit, "sentinel", "redis-server")
+        trio.model.thaw(unit, "sentinel", wire.SERVER)
     trio.settle(tick=True)
 
 
 @pytest.mark.long
 def test_a_redis_that_answers_nothing(trio: Cluster):
     unit = trio.replicas()[0]
-    trio.model.freeze(unit, "redis", "redis-server")
+    trio.model.freeze(unit, "redis", wire.SERVER)
     trio.until(lambda: trio.shows(unit, "waiting", "Waiting for Redis..."), tick=True)
     assert trio.not_served() == []
     with update_status_comes(trio):
-        trio.model.thaw(unit, "redis", "redis-server")
+        trio.model.thaw(unit, "redis", wire.SERVER)

@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 
 from lab.clients import checker
-from tests.lab.cluster import APP, PORTS
+from tests.lab.cluster import APP, PORTS, cli
 from tests.lab.security.secured import Secured
-
-PYTHON = "/usr/bin/python3"
-"""In the containers, which do not see the environment of the tests."""
 
 
 def longest_gap_s(cluster: Secured, since_s: float) -> float:
@@ -45,9 +44,7 @@ def secret(cluster: Secured) -> dict[str, str]:
 
 def speaks(cluster: Secured, unit: str, kind: str) -> str:
     """Return how a node answers who speaks plain text without a password."""
-    done = cluster.model.exec(
-        unit, kind, ["timeout", "2", "redis-cli", "-p", str(PORTS[kind]), "PING"]
-    )
+    done = cluster.model.exec(unit, kind, ["timeout", "2", *cli(kind, "PING")])
     return "plain" if "NOAUTH" in done.stdout + done.stderr else "tls"
 
 
@@ -62,9 +59,16 @@ if sys.argv[1] == "tls":
     context.check_hostname = False
 print(urllib.request.urlopen(url, timeout=5, context=context).read().decode())
 """
-    argv = [PYTHON, "-c", program, kind, authority]
-    done = cluster.model.exec(unit, "redis", argv)
-    return [] if "redis_up 1" in done.stdout else [f"{unit}: no metrics in {kind}: {done.stderr}"]
+    # Python is no part of an image.
+    process = cluster.model.spawn(
+        [sys.executable, "-c", program, kind, authority],
+        beside=unit,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, err = process.communicate(timeout=30)
+    return [] if "redis_up 1" in out else [f"{unit}: no metrics in {kind}: {err}"]
 
 
 def tls_not(cluster: Secured, wanted: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
-from lab.clients import topology
+from lab.clients import topology, wire
 from lab.clients.checker import WriteLog
 from tests.lab.cluster import APP, PORTS, Cluster
 
@@ -34,7 +34,7 @@ class Secured(Cluster):
         """Send commands as the administrator, in TLS when the clients speak it."""
         found = {"redis": self.access.redis_password, "sentinel": self.access.sentinel_password}
         text = "\n".join([f"AUTH default {password or found[kind]}", *commands]) + "\n"
-        program = f"exec redis-cli -p {PORTS[kind]}"
+        program = f"exec {wire.CLI} -p {PORTS[kind]}"
         if self.access.ca:
             program = f". /etc/redis-k8s/cluster.env; {program} --tls --cacert $CA_FILE"
         done = self.model.exec(unit, kind, ["sh", "-c", program], stdin=text)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from tests.lab.cluster import APP, PORTS
-from tests.lab.security.checks import PYTHON
 from tests.lab.security.secured import Secured
 
 OPEN = {*PORTS.values(), 9121}
@@ -21,13 +20,14 @@ PUBLIC = {"serial"}
 """The key that counts the changes, which the databag shows too."""
 SEARCH = r"""
 import json, os, stat, sys
-values = json.load(sys.stdin)
+values, pids = json.load(sys.stdin)
+root = f"/proc/{pids[0]}/root"
 found = []
 def look(where, data):
     for name, value in values.items():
         if value.encode() in data:
             found.append(f"{name} in {where}")
-for pid in filter(str.isdigit, os.listdir("/proc")):
+for pid in pids:
     for part in ("cmdline", "environ"):
         try:
             with open(f"/proc/{pid}/{part}", "rb") as file:
@@ -35,19 +35,19 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
         except OSError:
             pass
 for top in ("/etc", "/var/lib/redis", "/tmp", "/run", "/var/log", "/charm"):
-    for folder, _, names in os.walk(top):
+    for folder, _, names in os.walk(root + top):
         for name in names:
             path = os.path.join(folder, name)
             try:
                 status = os.lstat(path)
                 if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
                     with open(path, "rb") as file:
-                        look(path, file.read())
+                        look(path[len(root):], file.read())
             except OSError:
                 pass
 print(json.dumps(found))
 """
-"""Runs in a container: arguments and environments of processes, and files that others can read."""
+"""Looks into a container: at arguments and environments of processes, and files open to others."""
 SCAN = r"""
 import json, socket, sys
 found = {}
@@ -144,8 +144,10 @@ def leaks(cluster: Secured, wanted: dict[str, str], **texts: str) -> list[str]:
 
 def inside(cluster: Secured, unit: str, container: str, wanted: dict[str, str]) -> list[str]:
     """Return which process or readable file of a container has which value."""
-    done = cluster.model.exec(unit, container, [PYTHON, "-c", SEARCH], stdin=json.dumps(wanted))
-    return json.loads(done.stdout)
+    # From outside, since an image has no Python.
+    found = strangers_python(cluster, SEARCH, [wanted, cluster.model.pids(unit, container)])
+    assert isinstance(found, list)
+    return found
 
 
 def strangers_python(cluster: Secured, program: str, given: object) -> object:

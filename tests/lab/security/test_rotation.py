@@ -14,7 +14,7 @@ import pytest
 
 from lab.clients.login import LoginLog
 from lab.clients.process import ClientProcess
-from tests.lab.cluster import APP
+from tests.lab.cluster import APP, cli
 from tests.lab.security.checks import longest_gap_s, refused, secret
 from tests.lab.security.rounds import ROUNDS, bar, disturb
 from tests.lab.security.secured import Secured
@@ -109,9 +109,8 @@ def rotate(cluster: Secured, **params: str) -> int:
 
 
 def accepts(cluster: Secured, unit: str, kind: str, user: str, password: str) -> bool:
-    port = {"redis": "6379", "sentinel": "26379"}[kind]
     text = f"AUTH {user} {password}\n"
-    done = cluster.model.exec(unit, kind, ["redis-cli", "-p", port], stdin=text)
+    done = cluster.model.exec(unit, kind, cli(kind), stdin=text)
     return done.stdout.startswith("OK")
 
 
