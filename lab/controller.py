@@ -75,9 +75,8 @@ class Controller:
                     up.append(agent.unit.address)
                     if agent.ready:
                         ready.append(agent.unit.address)
-        suffix = f"{self.model.name}.svc.cluster.local"
-        self.network.set_name(f"{app}-endpoints.{suffix}", *up)
-        self.network.set_name(f"{app}.{suffix}", *ready)
+        self.network.set_name(self.model.service(f"{app}-endpoints"), *up)
+        self.network.set_name(self.model.service(app), *ready)
 
     def unit_gone(self, unit: Unit) -> None:
         """Forget a unit whose pod has ended, and its application with the last unit."""
@@ -142,9 +141,17 @@ class Controller:
         with self.model.lock:
             settings = self.model.settings
             settings.update(values)
-            self.network.dns_appear_s = settings.dns_appear_s
-            self.network.dns_vanish_s = settings.dns_vanish_s
-            self.network.dns_mode = settings.dns_mode
+            network = self.network
+            network.namespace = settings.namespace or self.model.name
+            network.cluster_domain = settings.cluster_domain
+            network.node_domain = settings.node_domain
+            network.upstream = settings.upstream
+            network.dns_appear_s = settings.dns_appear_s
+            network.dns_vanish_s = settings.dns_vanish_s
+            network.dns_cache_s = settings.dns_cache_s
+            network.dns_mode = settings.dns_mode
+            network.reuse_addresses = settings.reuse_addresses
+            network.use_names()
 
     def op_deploy(
         self,

@@ -53,9 +53,21 @@ class Settings:
         leavers: which ordinals a scale-down removes, ``highest`` or ``lowest``.
         update_status_s: seconds between two update-status hooks of a unit, without jitter.
         lease_s: seconds until the leadership of an agent that is gone ends.
-        dns_appear_s: seconds after which a new pod's name resolves.
-        dns_vanish_s: seconds for which a dead pod's name still resolves.
+        dns_appear_s: seconds after which the name server knows a new pod's name.
+        dns_vanish_s: seconds for which it still knows a dead pod's name.
+        dns_cache_s: seconds for which it repeats an answer, also that there is no such name;
+            CoreDNS in the field: 5.
         dns_mode: ``ok``, or ``silent`` for a server that gives no answer at all.
+        namespace: that of the model in its cluster; empty: the model's name. In the field that
+            of a model ``controller`` is ``controller-NAME``. It holds for units to come.
+        cluster_domain: the domain of the cluster. It holds for units to come.
+        node_domain: the domain that pods search after the cluster's, as their node does; empty
+            for none. The field has one, such as ``node.example``.
+        upstream: who answers for names that are not of the cluster: ``nxdomain`` has none,
+            ``silent`` gives no answer, ``wildcard`` has the clients' address for every name
+            below ``node_domain``.
+        reuse_addresses: the next pod of another name gets the address of one that has ended.
+            The field does that.
         storage_mb: size of each new volume; 0 for no limit of its own.
         juju_version: what ``JUJU_VERSION`` says.
     """
@@ -66,7 +78,13 @@ class Settings:
     lease_s: float = 60.0
     dns_appear_s: float = 0.0
     dns_vanish_s: float = 0.0
+    dns_cache_s: float = 0.0
     dns_mode: Literal["ok", "silent"] = "ok"
+    namespace: str = ""
+    cluster_domain: str = "cluster.local"
+    node_domain: str = ""
+    upstream: Literal["nxdomain", "silent", "wildcard"] = "nxdomain"
+    reuse_addresses: bool = False
     storage_mb: int = 0
     juju_version: str = "3.6.11"
 
@@ -80,6 +98,7 @@ class Settings:
             "departed": ("early", "late", "never"),
             "leavers": ("highest", "lowest"),
             "dns_mode": ("ok", "silent"),
+            "upstream": ("nxdomain", "silent", "wildcard"),
         }
         known = {item.name for item in fields(self)}
         for name, value in values.items():
@@ -88,7 +107,8 @@ class Settings:
             if name in choices and value not in choices[name]:
                 raise ModelError(f"setting {name!r} must be one of {choices[name]}")
             try:
-                converted = type(getattr(self, name))(value)
+                kind = type(getattr(self, name))
+                converted = _boolean(value) if kind is bool else kind(value)
             except (TypeError, ValueError) as e:
                 raise ModelError(f"setting {name!r} does not take {value!r}") from e
             setattr(self, name, converted)
@@ -503,7 +523,7 @@ class Model:
 
     def _add_unit(self, app: Application, number: int) -> Unit:
         name = f"{app.name}/{number}"
-        host = f"{app.name}-{number}.{app.name}-endpoints.{self.name}.svc.cluster.local"
+        host = f"{app.name}-{number}.{self.service(f'{app.name}-endpoints')}"
         unit = Unit(name, app.name, number, host)
         app.units[name] = unit
         if not app.leader:
@@ -517,6 +537,11 @@ class Model:
             if app.name in relation.ends:
                 self._fresh_bag(relation, unit, app)
         return unit
+
+    def service(self, name: str) -> str:
+        """Return the full name of a Service of the model."""
+        settings = self.settings
+        return f"{name}.{settings.namespace or self.name}.svc.{settings.cluster_domain}"
 
     def _fresh_bag(self, relation: Relation, unit: Unit, app: Application) -> None:
         # A unit that has the ordinal of a former one starts with a bag of its own.
@@ -1038,6 +1063,18 @@ class Model:
         """Return the records from index ``since`` on, as mappings."""
         with self.lock:
             return [asdict(record) for record in self.records[since:]]
+
+
+def _boolean(value: Any) -> bool:
+    """Return a value, or what a command line says of it.
+
+    Raises:
+        ValueError: it is neither true nor false.
+    """
+    try:
+        return {"true": True, "false": False}[str(value).lower()]
+    except KeyError:
+        raise ValueError(value) from None
 
 
 def _minimum(spec: Mapping[str, Any]) -> int:

@@ -34,6 +34,8 @@ _FIRST_POD = 10
 _LAST_POD = 250 * 254
 _DNS_TTL_S = 5
 
+Upstream = Literal["nxdomain", "silent", "wildcard"]
+
 
 class NetworkError(Exception):
     """The kernel refused a change of the model's network; the text says which."""
@@ -44,24 +46,39 @@ class Network:
 
     Attributes:
         address: the controller's address, where also the name server listens.
-        dns_appear_s: seconds from ``set_name`` until the name is answered.
-        dns_vanish_s: seconds from ``drop_name`` until it is no longer.
+        namespace: that of the model's pods, the first label of what they search.
+        cluster_domain: that of the cluster; the name server knows names below it.
+        node_domain: what a pod searches after the cluster's domains, as its node does; or empty.
+        upstream: what becomes of all other names: "nxdomain" knows none, "silent" gives no
+            answer, "wildcard" has the clients' address for every name below ``node_domain``.
+        dns_appear_s: seconds from ``set_name`` until the name server knows of it.
+        dns_vanish_s: seconds from ``drop_name`` until it does.
+        dns_cache_s: seconds for which it gives an answer again, also that there is no such name.
         dns_mode: "silent" lets the name server answer nothing at all.
+        reuse_addresses: the address of a pod that has ended goes to the next other pod.
         queries: how many questions the name server has had.
     """
 
     def __init__(self, model: str, cluster_domain: str = "cluster.local") -> None:
         """Make the router, the controller's link to it and the name server."""
         self.address = _CLIENTS
+        self.namespace = model
         self.cluster_domain = cluster_domain
+        self.node_domain = ""
+        self.upstream: Upstream = "nxdomain"
+        self.dns_cache_s = 0.0
+        self.reuse_addresses = False
         self.dns_appear_s = 0.0
         self.dns_vanish_s = 0.0
         self.dns_mode: Literal["ok", "silent"] = "ok"
         self.queries = 0
-        self.search = (f"{model}.svc.{cluster_domain}", f"svc.{cluster_domain}", cluster_domain)
         self._lock = threading.Lock()
         # Per name, oldest first: from when on (monotonic) it has which addresses.
         self._names: dict[str, list[tuple[float, tuple[str, ...]]]] = {}
+        # Per name and kind of question: until when (monotonic) which addresses are given again.
+        self._cache: dict[tuple[str, int], tuple[float, tuple[str, ...] | None]] = {}
+        # What pods have left behind, oldest first, and whose it was.
+        self._left: list[tuple[str, str]] = []
         self._rules: set[tuple[str | None, str | None]] = set()
         self._numbers = itertools.count(_FIRST_POD)
         self._ip_program = str(need("ip")["ip"])
@@ -70,35 +87,48 @@ class Network:
         self._ip(self._router, "link set lo up", "route add blackhole default")
         self._connect(here, "clients", self.address)
         os.close(here)
-        self._use_names()
+        self.use_names()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((self.address, 53))
         threading.Thread(target=self._serve_names, name="dns", daemon=True).start()
 
     # Links.
 
-    def new_pod(self) -> tuple[str, int]:
+    def new_pod(self, name: str = "") -> tuple[str, int]:
         """Return the address of a new pod and its network namespace, an open file descriptor.
 
-        The address has never been used before, as a pod of Kubernetes gets a new one too.
+        The address has never been used before, but with ``reuse_addresses``: then it is the one
+        that was left first by a pod of another name, if there is any.
         """
-        number = next(self._numbers)
-        if number > _LAST_POD:
-            raise NetworkError("the model has used up its addresses")
-        address = f"10.1.{number // 250}.{number % 250 + 1}"
-        if address in (_GATEWAY, _CLIENTS):
-            return self.new_pod()
+        address = self._left_by_another(name) or self._new_address()
         namespace = _new_namespace(forward=False)
         self._connect(namespace, _link(address), address)
         return address, namespace
 
-    def remove_pod(self, address: str, namespace: int) -> None:
-        """Take the pod's link and its cuts away and let go of its namespace."""
+    def _left_by_another(self, name: str) -> str | None:
+        with self._lock:
+            for left in self._left:
+                if self.reuse_addresses and left[1] != name:
+                    self._left.remove(left)
+                    return left[0]
+        return None
+
+    def _new_address(self) -> str:
+        number = next(self._numbers)
+        if number > _LAST_POD:
+            raise NetworkError("the model has used up its addresses")
+        address = f"10.1.{number // 250}.{number % 250 + 1}"
+        return self._new_address() if address in (_GATEWAY, _CLIENTS) else address
+
+    def remove_pod(self, address: str, namespace: int, name: str = "") -> None:
+        """Take the pod's link and its cuts away and let go of its namespace and its address."""
         # The link first: a pod that was cut off may have answers waiting to be sent again, and
         # what a dead primary says after its end is an acknowledgement that nobody stands for.
         self._ip(self._router, f"link del {_link(address)}")
         self.unblock(address)
         os.close(namespace)
+        with self._lock:
+            self._left.append((address, name))
 
     def block(self, source: str | None, destination: str | None) -> None:
         """Lose, from now on, every packet from one address to the other; None means any."""
@@ -159,9 +189,19 @@ class Network:
     # Names.
 
     @property
+    def search(self) -> tuple[str, ...]:
+        """The cluster's domains below which a name is looked for, as the kubelet lists them."""
+        domain = self.cluster_domain
+        return (f"{self.namespace}.svc.{domain}", f"svc.{domain}", domain)
+
+    @property
     def resolv_conf(self) -> str:
         """The text of /etc/resolv.conf in every pod, as Kubernetes writes it."""
-        return f"search {' '.join(self.search)}\nnameserver {self.address}\noptions ndots:5\n"
+        return self._resolv_conf(*self.search, self.node_domain)
+
+    def _resolv_conf(self, *domains: str) -> str:
+        search = " ".join(filter(None, domains))
+        return f"search {search}\nnameserver {self.address}\noptions ndots:5\n"
 
     @property
     def nsswitch_conf(self) -> str:
@@ -181,7 +221,7 @@ class Network:
         self._change_name(host, self.dns_vanish_s, ())
 
     def resolve(self, host: str) -> tuple[str, ...] | None:
-        """Return what the name server answers for ``host``; None if it knows no such name."""
+        """Return the addresses of ``host``, cached or not; None if there is no such name."""
         now = time.monotonic()
         with self._lock:
             current: tuple[str, ...] = ()
@@ -200,20 +240,25 @@ class Network:
             future = [change for change in kept if change[0] > now]
             self._names[host.lower()] = [*past, *future, (now + delay_s, addresses)]
 
-    def _use_names(self) -> None:
-        """Let the controller and the clients it starts use the model's names."""
+    def use_names(self) -> None:
+        """Let the controller and the clients it starts use the model's names.
+
+        They do not look below the node's domain: what that costs a client is not the charm's.
+        """
         for name, text in (
-            ("resolv.conf", self.resolv_conf),
+            ("resolv.conf", self._resolv_conf(*self.search)),
             ("nsswitch.conf", self.nsswitch_conf),
         ):
             mine = sandbox.RUN / name
+            if mine.exists() and mine.read_text() == text:
+                continue
             mine.write_text(text)
             target = Path("/etc", name).resolve()
             if target.is_relative_to("/run"):
                 # Where the machine keeps it in /run, the model has an empty one there.
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text)
-            elif target.exists():
+            elif target.exists() and not target.samefile(mine):
                 sandbox.bind(mine, target)
 
     def _serve_names(self) -> None:
@@ -225,14 +270,18 @@ class Network:
             except dnslib.DNSError:
                 # Whoever sends what is no question gets no answer.
                 continue
-            if self.dns_mode != "silent":
+            if answer is not None and self.dns_mode != "silent":
                 self._socket.sendto(answer, sender)
 
-    def _answer(self, packet: bytes) -> bytes:
+    def _answer(self, packet: bytes) -> bytes | None:
+        """Return what answers a question; None: nothing ever does."""
         question = dnslib.DNSRecord.parse(packet)
         reply = question.reply(aa=1, ra=1)
         name = str(question.q.qname).rstrip(".").lower()
-        addresses = self.resolve(name)
+        foreign = not _is_below(name, self.cluster_domain) and not _is_below(name, "arpa")
+        if foreign and self.upstream == "silent" and self.resolve(name) is None:
+            return None
+        addresses = self._cached(name, question.q.qtype)
         pointer = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa", name)
         if pointer and question.q.qtype == dnslib.QTYPE.PTR:
             self._answer_pointer(reply, ".".join(reversed(pointer.groups())))
@@ -245,6 +294,20 @@ class Network:
                     dnslib.RR(question.q.qname, dnslib.QTYPE.A, rdata=data, ttl=_DNS_TTL_S)
                 )
         return bytes(reply.pack())
+
+    def _cached(self, name: str, kind: int) -> tuple[str, ...] | None:
+        """Return what was answered to this question lately, else what holds now."""
+        now = time.monotonic()
+        with self._lock:
+            until, addresses = self._cache.get((name, kind), (0.0, None))
+        if until <= now:
+            addresses = self.resolve(name)
+            wild = self.upstream == "wildcard" and self.node_domain
+            if addresses is None and wild and _is_below(name, self.node_domain):
+                addresses = (self.address,)
+            with self._lock:
+                self._cache[name, kind] = (now + self.dns_cache_s, addresses)
+        return addresses
 
     def _answer_pointer(self, reply: dnslib.DNSRecord, address: str) -> None:
         with self._lock:
@@ -276,6 +339,10 @@ def _new_namespace(*, forward: bool) -> int:
         return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
 
     return sandbox.in_thread(make)
+
+
+def _is_below(name: str, domain: str) -> bool:
+    return f".{name}".endswith(f".{domain}")
 
 
 def _link(address: str) -> str:

@@ -219,7 +219,7 @@ class Pod:
         """
         self.prepare_files()
         with self._lock:
-            self.ip, self._namespace = self._network.new_pod()
+            self.ip, self._namespace = self._network.new_pod(self.spec.name)
             for name in (*self._specs, CHARM):
                 self._start_container(name)
         for name in self._specs:
@@ -265,7 +265,7 @@ class Pod:
                 os.close(container.handle)
             self._containers.clear()
             if self._namespace >= 0:
-                self._network.remove_pod(self.ip, self._namespace)
+                self._network.remove_pod(self.ip, self._namespace, self.spec.name)
                 self._namespace = -1
             if self._prepared:
                 sandbox.umount(self.agent_dir / "charm")
