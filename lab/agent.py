@@ -115,6 +115,8 @@ class Agent:
         self._connected = True
         self._frozen = False
         self._pause_until = 0.0
+        self._up_at = 0.0
+        self._probed = (0, False)
         self._listener: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._interrupted: Hook | None = None
@@ -177,7 +179,25 @@ class Agent:
         return self._end is not None
 
     def is_pod_ready(self) -> bool:
-        """Return whether every container of the pod passes its readiness probe."""
+        """Return whether every container of the pod passes its readiness probe.
+
+        With ``probe_s``: whether it did when the kubelet last looked. It first does when Pebble
+        answers and the agent is up; what would say that the charm has not started comes later.
+        Source: Juju, worker/caasprober and worker/uniter/probe.go.
+        """
+        if self.pod is None:
+            return False
+        every_s = self._model.settings.probe_s
+        if not every_s:
+            return self._is_ready_now()
+        number = int((self._model.clock() - self._up_at) / every_s)
+        if number == 0:
+            return True
+        if self._probed[0] != number:
+            self._probed = (number, self._is_ready_now())
+        return self._probed[1]
+
+    def _is_ready_now(self) -> bool:
         return self.ready and all(watcher.is_ready() for watcher in self._watchers.values())
 
     def _update_presence(self) -> None:
@@ -189,8 +209,11 @@ class Agent:
     # The life of a pod.
 
     def _run(self) -> None:
+        hold_s = 0.0
         try:
             while True:
+                # A pod that is held for longer than it takes to start is up at once after that.
+                time.sleep(max(hold_s, self._model.settings.pod_start_s))
                 self._start_pod()
                 end = self._serve()
                 if end is None:
@@ -199,8 +222,7 @@ class Agent:
                 if end.graceful:
                     self._stop()
                 self._forget_pod()
-                if end.hold_s:
-                    time.sleep(end.hold_s)
+                hold_s = end.hold_s
         except Exception as e:
             # Without its agent the unit would stay as it is with no hint why.
             self._log("ERROR", "juju.worker.uniter", f"agent of {self.unit.name} ended: {e!r}")
@@ -226,6 +248,7 @@ class Agent:
             self._members.clear()
             self._events.clear()
             self._deaths.clear()
+            self._up_at, self._probed = model.clock(), (0, False)
             unit.address = pod.ip
             for storage in model.storages.values():
                 storage.mounted = storage.mounted or storage.unit == unit.name
@@ -272,6 +295,7 @@ class Agent:
             tools=tuple(TOOLS),
             mounts=tuple(Mount(volumes[s.id], s.location) for s in storages),
             log_dir=self._host.model_dir / "logs" / unit.pod,
+            memory_mb=model.settings.memory_mb,
         )
 
     def _stop(self) -> None:

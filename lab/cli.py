@@ -116,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     kill.add_argument("--graceful", action="store_true", help="as kubectl delete pod does it")
     kill.add_argument("--hold", type=float, default=0.0, metavar="SECONDS", help="without a pod")
 
+    oom = add("oom", _oom, "kill a container as for too much memory", "unit")
+    oom.add_argument("container")
+
     for name, command, text in (
         ("freeze", _freeze, "stop the processes of a pod, a container, or some"),
         ("thaw", _thaw, "undo freeze"),
@@ -361,6 +364,10 @@ def _kill(model: Model, given: argparse.Namespace) -> None:
         print(model.kill_process(given.unit, given.container, given.process))
     else:
         model.kill_pod(given.unit, graceful=given.graceful, hold_s=given.hold)
+
+
+def _oom(model: Model, given: argparse.Namespace) -> None:
+    model.oom(given.unit, given.container)
 
 
 def _freeze(model: Model, given: argparse.Namespace) -> None:

@@ -464,6 +464,13 @@ class Model:
         """Kill with SIGKILL every process whose command line holds ``match``."""
         return self._ask("kill_process", unit=unit, container=container, match=match)
 
+    def oom(self, unit: str, container: str) -> None:
+        """Kill a workload container as the kernel does when it takes too much memory.
+
+        All its processes go, Pebble too, and all its files but those on storages.
+        """
+        self._ask("oom", unit=unit, container=container)
+
     def kill_pod(self, unit: str, graceful: bool = False, hold_s: float = 0.0) -> None:
         """Delete a pod; a new one with a new address comes up by itself after ``hold_s``."""
         self._ask("kill_pod", unit=unit, graceful=graceful, hold_s=hold_s)

@@ -262,6 +262,7 @@ class Controller:
     def _roll_pods(self, app: Application) -> None:
         """Restart the pods one by one, the highest ordinal first, each when the last is ready."""
         model, version = self.model, app.charm_version
+        rolled: list[Agent] = []
         for unit in sorted(app.units.values(), key=lambda unit: -unit.number):
             agent = self._agents.get(unit.name)
             if agent is None or unit.life != "alive" or app.charm_version != version:
@@ -271,7 +272,13 @@ class Controller:
                 old = agent.pod
                 if old is not None and not agent.is_ending:
                     agent.end_pod(graceful=True, hold_s=0.0)
-            while unit.name in self._agents and (agent.pod is old or not agent.is_pod_ready()):
+            rolled.append(agent)
+            # A unit that leaves meanwhile holds nobody up; those of before must still be ready.
+            while agent.pod is old or not all(
+                each.is_pod_ready() for each in rolled if each.unit.name in self._agents
+            ):
+                if unit.name not in self._agents:
+                    break
                 with model.lock:
                     model.seen.wait(READY_POLL_S)
         with model.lock:
@@ -388,6 +395,16 @@ class Controller:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         return len(pids)
+
+    def op_oom(self, unit: str, container: str) -> None:
+        """Kill a workload container with all its processes, as for too much memory.
+
+        Since Kubernetes 1.28 the kernel ends Pebble too when they take more than the limit.
+        """
+        pod = self._pod(unit)
+        if container not in pod.workloads:
+            raise ModelError(f"{unit} has no workload container {container}")
+        pod.kill_container(container)
 
     def op_kill_pod(self, unit: str, graceful: bool, hold_s: float) -> None:
         """Delete a pod; the next one comes up by itself."""

@@ -73,6 +73,12 @@ def _kill_process(scene: Scene) -> None:
     scene.model.kill_process(unit, "redis", wire.SERVER)
 
 
+def _oom(scene: Scene) -> None:
+    unit = scene.the_primary()
+    scene.say(f"the Redis container of {unit} takes too much memory")
+    scene.model.oom(unit, "redis")
+
+
 def _kill_pod(scene: Scene) -> None:
     unit = scene.the_primary()
     scene.say(f"kill the pod of {unit}")
@@ -242,6 +248,7 @@ FAULTS = {
         ),
         Fault("to-zero", _to_zero_and_back, (1, 3)),
         Fault("kill-process", _kill_process, target_s=(1.2, None)),
+        Fault("oom", _oom, target_s=(2.5, None)),
         Fault("kill-pod", _kill_pod, target_s=(2.5, None)),
         Fault("lose-pod", _lose_pod, target_s=(2.5, None)),
         Fault("all-pods", _all_pods, SOME),
@@ -461,7 +468,8 @@ def main() -> int:
     seed = options.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(3), "big")
-    settings, config = _pairs(options.set), _pairs(options.config)
+    settings = {"profile": "field", **_pairs(options.set)}
+    config = _pairs(options.config)
     about: dict[str, Any] = {"settings": settings, "config": config, "tls": options.tls}
     about["image"] = options.image
     if options.nemesis is not None:

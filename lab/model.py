@@ -25,6 +25,12 @@ LOG_LINES = 50_000
 SEVERITY = ("error", "blocked", "maintenance", "waiting", "active", "unknown")
 """Statuses from the one that an application shows first to the one it shows last."""
 
+STORAGE_CHANGED = (
+    "Juju on containers does not support updating storage on a statefulset: the new charm's "
+    "metadata contains updated storage declarations"
+)
+"""Any difference counts, in a description too."""
+
 ROTATION = {
     "hourly": timedelta(hours=1),
     "daily": timedelta(days=1),
@@ -41,6 +47,17 @@ class ModelError(Exception):
 
 class UnknownError(ModelError):
     """An application, unit, relation or secret that does not exist."""
+
+
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "field": {
+        "pod_start_s": 4.0,
+        "probe_s": 5.0,
+        "storage_mb": 1024,
+    },
+}
+"""Settings that are set together. ``field``: what was seen of Juju 4.0 on Kubernetes 1.34."""
 
 
 @dataclass
@@ -70,6 +87,14 @@ class Settings:
             The field does that.
         storage_mb: size of each new volume; 0 for no limit of its own.
         juju_version: what ``JUJU_VERSION`` says.
+        pod_start_s: seconds from the making of a pod until its containers run: it is scheduled,
+            its address and volumes are found, its image looked for.
+        probe_s: seconds between two looks of the kubelet at whether a pod is ready. The first is
+            made before the agent has begun to run hooks, and finds nothing against it. 0: a pod
+            is ready from the commit of ``start`` on.
+        memory_mb: what the processes of one workload container may take together; whatever goes
+            beyond it kills all of them. 0 for no limit.
+        profile: the name of the group of ``PROFILES`` that was last asked for.
     """
 
     departed: str = "early"
@@ -87,9 +112,15 @@ class Settings:
     reuse_addresses: bool = False
     storage_mb: int = 0
     juju_version: str = "3.6.11"
+    pod_start_s: float = 0.0
+    probe_s: float = 0.0
+    memory_mb: int = 0
+    profile: str = "none"
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Take over new values.
+        """Take over new values; those of a profile first, so that the others may differ from it.
+
+        A profile brings every setting that some profile names to its own value, or to the default.
 
         Raises:
             ModelError: for a name that is no setting or a value that it does not take.
@@ -99,8 +130,13 @@ class Settings:
             "leavers": ("highest", "lowest"),
             "dns_mode": ("ok", "silent"),
             "upstream": ("nxdomain", "silent", "wildcard"),
+            "profile": tuple(PROFILES),
         }
         known = {item.name for item in fields(self)}
+        group = PROFILES.get(values.get("profile", ""))
+        if group is not None:
+            grouped = {name for profile in PROFILES.values() for name in profile}
+            values = {**{name: getattr(Settings, name) for name in grouped}, **group, **values}
         for name, value in values.items():
             if name not in known:
                 raise ModelError(f"unknown setting {name!r}, expected one of {sorted(known)}")
@@ -733,12 +769,23 @@ class Model:
         """Give an application another charm; its next pods start with it.
 
         Raises:
-            ModelError: if it is a charm of another name.
+            ModelError: if it is a charm of another name, or Juju would refuse it: a relation
+                would lose its endpoint, or a storage is declared otherwise.
         """
         with self.lock:
             app = self.app(app_name)
             if meta.name != app.meta.name:
                 raise ModelError(f'cannot refresh "{app_name}" to a charm named "{meta.name}"')
+            for relation in self.relations.values():
+                old = relation.ends.get(app_name)
+                if old is not None and meta.endpoints.get(old.name) != old:
+                    ends = " ".join(f"{name}:{end.name}" for name, end in relation.ends.items())
+                    raise ModelError(
+                        f'cannot upgrade application "{app_name}" to charm "{meta.name}": '
+                        f'would break relation "{ends}"'
+                    )
+            if meta.storage != app.meta.storage:
+                raise ModelError(STORAGE_CHANGED)
             known = app.meta.endpoints
             app.charm_dir, app.meta = charm_dir, meta
             app.charm_version += 1

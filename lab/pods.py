@@ -30,6 +30,7 @@ from typing import IO, Literal
 
 from lab import sandbox
 from lab.images import Image
+from lab.memory import MemoryLimit, MemoryLimitError
 from lab.network import Network
 from lab.programs import tools_dir
 
@@ -91,6 +92,7 @@ class PodSpec:
         tools: names of the hook tools.
         mounts: what the container ``charm`` sees of the unit's storages.
         log_dir: where the output of the containers is added to; else it goes with the pod.
+        memory_mb: what the processes of a workload container may take; 0 for no limit.
     """
 
     name: str
@@ -103,6 +105,7 @@ class PodSpec:
     mounts: tuple[Mount, ...] = ()
     log_dir: Path | None = None
     python_dir: Path | None = None
+    memory_mb: int = 0
 
     @property
     def unit_tag(self) -> str:
@@ -154,6 +157,7 @@ class _Container:
         self.root = root
         self.process = process
         self.ending = False
+        self.limit: MemoryLimit | None = None
         self.handle = os.pidfd_open(process.pid)
         self.pid_namespace = os.readlink(f"/proc/{process.pid}/ns/pid")
 
@@ -162,6 +166,8 @@ class _Container:
         self.ending = True
         self.process.kill()
         self.process.wait()
+        if self.limit is not None:
+            self.limit.remove()
 
 
 class Pod:
@@ -285,6 +291,17 @@ class Pod:
             self._start_container(name)
         if name in self._specs:
             self._wait_for_pebble(name)
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """The names of the workload containers."""
+        return tuple(self._specs)
+
+    def kill_container(self, name: str) -> None:
+        """Kill all processes of a container at once; its death is told as that of process 1."""
+        with self._lock:
+            # With process 1 the kernel kills all others of its namespace.
+            self._container(name).process.kill()
 
     def on_death(self, callback: Callable[[str, int], None]) -> None:
         """Call back, in a thread, when a container's process 1 ends unasked.
@@ -525,10 +542,21 @@ class Pod:
             raise PodError(f"{name} of {self.spec.name} does not start: {refusal}")
         container = _Container(name, root, process)
         self._containers[name] = container
+        if name in self._specs and self.spec.memory_mb:
+            self._limit(container)
         watch = threading.Thread(
             target=self._watch, args=(container,), name=f"{self.spec.name}/{name}", daemon=True
         )
         watch.start()
+
+    def _limit(self, container: _Container) -> None:
+        """Limit the memory of a container that has just started, and has little yet."""
+        try:
+            name = f"{self.spec.name}-{container.root.name}-{self._base.name}"
+            container.limit = MemoryLimit(sandbox.mark(), name, self.spec.memory_mb)
+            container.limit.take(container.process.pid, container.process.kill)
+        except (MemoryLimitError, OSError) as e:
+            raise PodError(f"{container.name} of {self.spec.name}: {e}") from e
 
     def _watch(self, container: _Container) -> None:
         code = container.process.wait()

@@ -207,6 +207,10 @@ def destroy(model_dir: Path) -> None:
             _kill_verified(pid, lambda pid=pid: pid in _members(model_dir, [pid]), deadline)
         if _members(model_dir):
             raise SandboxError(f"processes of the model in {model_dir} do not end")
+        # Not at the top: init is this file alone, as a script.
+        from lab import memory
+
+        memory.forget(_mark(model_dir))
         if model_dir.exists():
             shutil.rmtree(model_dir)
     finally:
@@ -317,6 +321,11 @@ def prepare() -> None:
     model_dir = os.environ.get("LAB_MODEL_DIR")
     if not model_dir or not _members(Path(model_dir), [os.getpid()]):
         raise SandboxError("not in a sandbox: the controller is started by start_controller")
+
+
+def mark() -> str:
+    """Return a name on the machine that is this model's alone."""
+    return _mark(Path(os.environ["LAB_MODEL_DIR"]))
 
 
 def owns_machine() -> bool:
