@@ -667,10 +667,32 @@ class Agent:
                 elif request["context_id"] != context.id:
                     reply = Reply("", f"ERROR unknown context {request['context_id']}\n", 1)
                 else:
-                    reply = context.run(request["argv"], request["stdin"])
+                    reply = self._run_tool(context, request["argv"], request["stdin"])
                 connection.sendall(dumps(vars(reply)).encode() + b"\n")
             except (OSError, ValueError, KeyError) as e:
                 self._log("ERROR", "juju.worker.uniter", f"bad call of a hook tool: {e!r}")
+
+    def _run_tool(self, context: HookContext, argv: list[str], stdin: str | None) -> Reply:
+        """Run a tool in the time that one takes, or let it fail."""
+        model, unit = self._model, self.unit
+        with model.lock:
+            faults = model.tool_faults
+            faults.use(model.settings.tool_faults)
+            error = faults.error(argv, unit.name, context.hook.name, context.id)
+            listed = set(model.apps[unit.app].units)
+            cost_s = model.settings.tool_cost_ms / 1000
+        if cost_s:
+            time.sleep(cost_s)
+        if argv[0] == "goal-state":
+            # Juju lists the units, then asks for each.
+            with model.lock:
+                gone = sorted(listed - set(model.apps[unit.app].units))
+            error = f'unit "{gone[0]}" not found' if gone else error
+        if error is not None:
+            context.calls[argv[0]] += 1
+            self._log("DEBUG", "juju.worker.uniter", f"made to fail: {argv[0]}: {error}")
+            return Reply("", f"ERROR {error}\n", 1)
+        return context.run(argv, stdin)
 
     def _resource(self, pod: Pod, name: str) -> str:
         """Put a resource into the pod and return its path there."""

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
+from lab import toolfaults
 from lab.images import Image
 from lab.packing import CharmMeta, Endpoint
 
@@ -86,6 +87,9 @@ class Settings:
         reuse_addresses: the next pod of another name gets the address of one that has ended.
             The field does that.
         storage_mb: size of each new volume; 0 for no limit of its own.
+        tool_cost_ms: how long the agent takes to answer a hook tool (seen: 4 to 8, busy 76).
+        tool_faults: which hook tools fail and when, as ``TOOL:WHEN`` separated by commas; see
+            ``ToolFaults``.
         juju_version: what ``JUJU_VERSION`` says.
         pod_start_s: seconds from the making of a pod until its containers run: it is scheduled,
             its address and volumes are found, its image looked for.
@@ -111,6 +115,8 @@ class Settings:
     upstream: Literal["nxdomain", "silent", "wildcard"] = "nxdomain"
     reuse_addresses: bool = False
     storage_mb: int = 0
+    tool_cost_ms: float = 0.0
+    tool_faults: str = ""
     juju_version: str = "3.6.11"
     pod_start_s: float = 0.0
     probe_s: float = 0.0
@@ -147,6 +153,11 @@ class Settings:
                 converted = _boolean(value) if kind is bool else kind(value)
             except (TypeError, ValueError) as e:
                 raise ModelError(f"setting {name!r} does not take {value!r}") from e
+            if name == "tool_faults":
+                try:
+                    toolfaults.parse(converted)
+                except ValueError as e:
+                    raise ModelError(f"setting {name!r}: {e}") from e
             setattr(self, name, converted)
 
 
@@ -433,6 +444,7 @@ class Model:
         self.name = name
         self.uuid = str(uuid.uuid4())
         self.settings = settings or Settings()
+        self.tool_faults = toolfaults.ToolFaults()
         self.clock = clock
         self.lock = threading.RLock()
         self.work = threading.Condition(self.lock)

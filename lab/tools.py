@@ -879,6 +879,11 @@ class HookContext:
                 for_leader = for_leader or (secret is not None and secret.owner == app.name)
             if for_leader and not model.is_leader(self.unit):
                 raise CommitError("this unit is no longer the leader")
+            for secret_id, revision in self._removed:
+                secret = model.secrets.get(secret_id) or self._added.get(secret_id)
+                if secret is None or (revision is not None and revision not in secret.revisions):
+                    # Juju finds it only now, in the hook that Juju repeats for ever.
+                    raise CommitError(f'secret revision "{secret_id}/{revision}" not found')
             for (relation_id, entity), values in self._bags.items():
                 if relation_id in model.relations:
                     model.write_bag(model.relations[relation_id], entity, values)

@@ -533,3 +533,22 @@ def test_calls_are_counted(world: World):
     for _ in range(3):
         call(context, "is-leader", J)
     assert dict(context.calls) == {"is-leader": 3}
+
+
+def test_a_secret_revision_that_is_gone_is_found_missing_when_the_hook_ends(world: World):
+    context = world.context()
+    (tmp := world.tmp_path / "value").write_text("x" * 8)
+    secret_id = call(context, "secret-add", "--owner", "application", f"key#file=/{tmp.name}")
+    context.commit()
+    tmp.write_text("y" * 8)
+    context = world.context()
+    call(context, "secret-set", secret_id.strip(), "--owner", "application", "key#file=/value")
+    context.commit()
+    for error in (None, "not found"):
+        context = world.context()
+        call(context, "secret-remove", secret_id.strip(), "--revision", "1")
+        if error is None:
+            context.commit()
+        else:
+            with pytest.raises(CommitError, match=error):
+                context.commit()
