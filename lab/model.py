@@ -56,6 +56,10 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "pod_start_s": 4.0,
         "probe_s": 5.0,
         "storage_mb": 1024,
+        "dns_cache_s": 5.0,
+        "node_domain": "node.example",
+        "reuse_addresses": True,
+        "tool_cost_ms": 5.0,
     },
 }
 """Settings that are set together. ``field``: what was seen of Juju 4.0 on Kubernetes 1.34."""
