@@ -159,7 +159,7 @@ class Settings:
                 raise ModelError(f"setting {name!r} does not take {value!r}") from e
             if name == "tool_faults":
                 try:
-                    toolfaults.parse(converted)
+                    toolfaults.parse(str(converted))
                 except ValueError as e:
                     raise ModelError(f"setting {name!r}: {e}") from e
             setattr(self, name, converted)

@@ -91,7 +91,15 @@ def test_containers_of_one_image_have_roots_of_their_own(model: Model):
 def test_a_container_that_died_starts_from_its_image_again(model: Model):
     sh(model, "two", "touch /etc/gone")
     model.kill_process("probe/0", "two", "pebble run")
-    model.wait(lambda _: sh(model, "two", "ls /etc/gone; true") == "", 20, "a new container")
+
+    def is_new(_: object) -> bool:
+        try:
+            return sh(model, "two", "ls /etc/gone; true") == ""
+        except LabError:
+            # In the moment between the two there is no container to ask.
+            return False
+
+    model.wait(is_new, 20, "a new container")
     assert services(model, "two")["redis"] == ["disabled", "inactive"]
 
 
