@@ -136,6 +136,19 @@ class RedisK8sCharm(ops.CharmBase):
         # Not in every hook: each call costs as much as a look at a node.
         if redis and isinstance(event, ops.UpdateStatusEvent | ops.PebbleCustomNoticeEvent):
             self.unit.set_workload_version(redis.version)
+        # Juju keeps what is open, so it is looked at once or twice for each pod.
+        if isinstance(event, ops.StartEvent | ops.PebbleReadyEvent):
+            self._open_ports()
+
+    def _open_ports(self) -> None:
+        """Give the Service of the application its ports, as soon as the image can be looked at."""
+        try:
+            ports = [c.REDIS_PORT, c.SENTINEL_PORT]
+            if self._redis.exporter() is not None:
+                ports.append(c.EXPORTER_PORT)
+            self.unit.set_ports(*ports)
+        except (WorkloadError, ops.ModelError) as e:
+            logger.warning("The ports are not open yet: %s", e)
 
     def _on_secret_remove(self, event: ops.SecretRemoveEvent) -> None:
         # Nobody reads this revision any more, so passwords that have gone leave Juju too.

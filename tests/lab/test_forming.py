@@ -75,6 +75,17 @@ def test_three_units_form_by_themselves(arguments: Arguments, trio: Cluster):
     assert trio.wrong(3) == []
 
 
+def test_the_service_has_the_ports(trio: Cluster):
+    ports = set(trio.model.status()["applications"][APP]["ports"])
+    assert {"6379/tcp", "26379/tcp"} <= ports <= {"6379/tcp", "26379/tcp", "9121/tcp"}
+    # Nothing asks for them again.
+    since = len(trio.model.hooks())
+    unit = trio.leader()
+    trio.tick(unit)
+    (hook,) = [h for h in trio.model.hooks(since) if (h.unit, h.name) == (unit, "update-status")]
+    assert not {"open-port", "opened-ports"} & set(hook.tools)
+
+
 @pytest.mark.parametrize("kind", PORTS)
 def test_nobody_gets_in_without_a_password(trio: Cluster, kind: str):
     for unit in trio.units():

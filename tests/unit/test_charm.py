@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from ops import hookcmds, testing
+from ops import ModelError, Unit, hookcmds, testing
 
 import constants as c
 import status
+import workload
 from plan import LEAVE_PATIENCE_S, sentinel_options
 from tests.unit.juju import DOWN_AFTER_MS, PASSWORDS, Juju, host
 from world import Config, World
@@ -44,6 +45,34 @@ def test_before_the_peer_relation_there_is_nothing_to_do(deploy: Deploy):
     juju = deploy(1)
     after = juju.run(0, lambda on, _: on.config_changed(), relations=set())
     assert after.unit_status == status.NO_PEERS
+
+
+@pytest.mark.parametrize("exporter", [False, True])
+def test_the_service_gets_its_ports(deploy: Deploy, exporter: bool, monkeypatch):
+    path = "/bin/redis_exporter" if exporter else None
+    monkeypatch.setattr(workload.Workload, "exporter", lambda _: path)
+    after = deploy(1).run(0, lambda on, _: on.start())
+    wanted = {c.REDIS_PORT, c.SENTINEL_PORT} | ({c.EXPORTER_PORT} if exporter else set())
+    assert after.opened_ports == {testing.TCPPort(port) for port in wanted}
+
+
+def test_the_ports_wait_for_the_container_and_cost_nothing_at_rest(deploy: Deploy, monkeypatch):
+    juju = deploy(1)
+    juju.set_container(0, c.REDIS, can_connect=False)
+    assert juju.run(0, lambda on, _: on.start()).opened_ports == set()
+    juju.set_container(0, c.REDIS, can_connect=True)
+    after = juju.run(0, lambda on, _: on.pebble_ready(juju.container(0, c.REDIS)))
+    assert testing.TCPPort(c.REDIS_PORT) in after.opened_ports
+    monkeypatch.setattr(Unit, "set_ports", lambda *_: pytest.fail("asked again"))
+    juju.update_status(0)
+
+
+def test_a_refusal_of_ports_stops_nothing(deploy: Deploy, monkeypatch):
+    def refuse(*_: int) -> None:
+        raise ModelError("ERROR connection is shut down")
+
+    monkeypatch.setattr(Unit, "set_ports", refuse)
+    assert deploy(1).run(0, lambda on, _: on.start()).opened_ports == set()
 
 
 def test_the_leader_first_makes_the_passwords_and_names_itself(deploy: Deploy):
