@@ -37,7 +37,9 @@ REDIS_REFUSES = ops.BlockedStatus(
 SENTINEL_REFUSES = ops.BlockedStatus(
     "Sentinel refuses the charm: give users default and operator all rights and their passwords"
 )
-VOLUME_FULL = ops.BlockedStatus("The volume is full: make room on it, or give it more")
+VOLUME_FULL = ops.BlockedStatus(
+    "The volume is full: free space on it, or grow its claim with kubectl"
+)
 CANNOT_PERSIST = ops.BlockedStatus("Redis cannot write to its volume: see the log of Redis")
 NO_MAJORITY = ops.WaitingStatus("Waiting for majority")
 NO_REDIS = ops.WaitingStatus("Waiting for Redis...")

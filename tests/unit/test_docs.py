@@ -30,6 +30,19 @@ def test_every_status_is_in_the_reference(shown: ops.StatusBase):
     assert f"| {shown.name} | {shown.message} |" in reference
 
 
+def test_no_status_advises_what_juju_cannot_do():
+    # It has no way to grow a volume.
+    assert "kubectl" in status.VOLUME_FULL.message
+    assert [s.message for s in STATUSES if "give it more" in s.message] == []
+
+
+def test_what_is_said_of_bases_is_what_is_packed():
+    page = (ROOT / "docs/how-to/deploy.md").read_text()
+    platforms = yaml.safe_load((ROOT / "charmcraft.yaml").read_text())["platforms"]
+    named = set(re.findall(r"`(ubuntu@[0-9.]+)`", page))
+    assert {f"{base}:amd64" for base in named} == set(platforms)
+
+
 @pytest.mark.parametrize("file", ["actions.yaml", "config.yaml"])
 def test_every_action_and_option_is_in_the_reference(file: str):
     declared = yaml.safe_load((ROOT / file).read_text())
