@@ -229,7 +229,7 @@ def table(status: Mapping[str, Any], extra: Mapping[str, Mapping[str, str]]) -> 
         extra: more columns, by unit.
     """
     blocks = [[["Model", "Applications"], [status["model"], str(len(status["applications"]))]]]
-    apps = [["App", "Status", "Scale", "Charm", "Message"]]
+    apps = [["App", "Version", "Status", "Scale", "Charm", "Message"]]
     names = list(dict.fromkeys(name for columns in extra.values() for name in columns))
     titles = [name.capitalize() for name in names]
     units = [["Unit", "Workload", "Agent", "Address", *titles, "Message"]]
@@ -237,7 +237,10 @@ def table(status: Mapping[str, Any], extra: Mapping[str, Mapping[str, str]]) -> 
         scale = f"{len(found['units'])}/{found['scale']}"
         scale = str(found["scale"]) if len(found["units"]) == found["scale"] else scale
         message = found["status"]["message"]
-        apps.append([app, found["status"]["current"], scale, found["charm"], message])
+        # As Juju does: what one of the units says stands for all.
+        version = next((u["version"] for u in found["units"].values() if u["version"]), "")
+        status_now = found["status"]["current"]
+        apps.append([app, version, status_now, scale, found["charm"], message])
         for name, unit in found["units"].items():
             workload, agent = unit["workload"], unit["agent"]
             shown, message = workload["current"], workload["message"]

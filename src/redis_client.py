@@ -230,6 +230,17 @@ def _count_claims(client: redis.Redis) -> int:
     )
 
 
+def _version(info: Mapping[str, Any]) -> str:
+    """Return the version, after the name of a server that calls itself something else than Redis.
+
+    What such a server has in ``redis_version`` is the Redis that it is compatible with: every
+    Valkey says 7.2.4.
+    """
+    name = str(info.get("server_name", "redis"))
+    version = str(info.get(f"{name}_version", info["redis_version"]))
+    return version if name == "redis" else f"{name} {version}"
+
+
 def _slow_write_ms(latest: Iterable[Any], now_s: int) -> int:
     """Return how long the latest slow write to the append-only file took, if it was just now.
 
@@ -318,7 +329,7 @@ class RedisNode:
                 info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled")
             ),
             slow_write_ms=_slow_write_ms(latest, int(info["server_time_usec"]) // 1_000_000),
-            version=str(info["redis_version"]),
+            version=_version(info),
             uptime_s=int(info["uptime_in_seconds"]),
             settings=flat(replies[4]) if names else {},
         )

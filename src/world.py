@@ -157,6 +157,7 @@ class RedisView:
     rewrites_log: bool = False
     """It writes that file anew; after a copy from its primary that file has nothing before."""
     version: str = ""
+    """Such as ``7.0.15``, or ``valkey 9.1.2`` where the server is not Redis."""
     uptime_s: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     """The run-time settings the charm looks after (``plan.redis_settings``), as they are."""

@@ -1,0 +1,62 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""The servers of other images, as the charm sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import constants as c
+import render
+from lab.client import cache
+from lab.images import image
+from redis_client import Access, RedisNode, connect
+from tests.functional.real import CREDENTIALS, patiently
+from world import World
+
+HOST = "127.0.0.15"
+ACCESS = Access("redis-k8s", "pw")
+NODE = RedisNode(HOST, ACCESS)
+VERSIONS = {
+    "charmed-redis": ("redis-server", "7.0."),
+    "redis-8.0": ("redis-server", "8.0."),
+    "valkey-8.1": ("valkey-server", "valkey 8.1."),
+    "valkey-9": ("valkey-server", "valkey 9."),
+}
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An image whose server answers at ``HOST``, and writes nothing."""
+    program, _ = VERSIONS[request.param]
+    root = Path(image(request.param, cache()).root)
+    command = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
+    command += ["chroot", str(root), f"/usr/bin/{program}", "--bind", HOST, "--save", ""]
+    command += ["--user", c.OPERATOR_USER, "on", ">pw", "~*", "&*", "+@all"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        patiently(lambda: NODE.view().is_primary, "it answers")
+        yield request.param
+        process.terminate()
+
+
+def test_juju_is_told_which_server_it_is(name: str):
+    assert NODE.view().version.startswith(VERSIONS[name][1])
+
+
+def test_sentinels_login_may_do_what_the_sentinel_of_each_image_does(name: str):
+    """Where it may not, each failover of Valkey 9 ends in ``-failover-abort-slave-timeout``."""
+    world = World(app="redis-k8s", host=HOST, planned=(HOST,), credentials=CREDENTIALS)
+    files = {file.path: file.text for file in render.redis_files(world, None)}
+    users = [line.split() for line in files[c.USERS_ACL].splitlines()]
+    (rights,) = [words[2:] for words in users if words[:2] == ["user", c.WATCHER_USER]]
+    with connect(HOST, c.REDIS_PORT, ACCESS) as client:
+        client.execute_command("ACL", "SETUSER", c.WATCHER_USER, *rights)
+        for command in ("REPLICAOF NO ONE", "FAILOVER", "CONFIG REWRITE", "INFO", "SCRIPT KILL"):
+            said = client.execute_command("ACL", "DRYRUN", c.WATCHER_USER, *command.split())
+            assert said in ("OK", b"OK"), (command, said)
