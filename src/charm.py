@@ -23,6 +23,7 @@ from ops import hookcmds
 import constants as c
 import peers
 import plan
+import ports
 import render
 import rotation
 import status
@@ -42,6 +43,8 @@ from world import (
     Config,
     ContainerView,
     Credentials,
+    Holder,
+    Image,
     Logins,
     RedisView,
     SentinelView,
@@ -75,6 +78,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._handover_problem: str | None = None
         self._credentials: Credentials | None = None
         self._secret_changed = False
+        self._images: dict[str, Image] = {}
         self._tls_waits: bool | None = None
         self._found: certificates.Found | None = None
         self._chosen: Mapping[str, str] | str | None = None
@@ -350,6 +354,7 @@ class RedisK8sCharm(ops.CharmBase):
         )
         if credentials is None:
             return world
+        world = self._look_at_images(world)
         try:
             world = self._look_at_volume(world)
         except WorkloadError as e:
@@ -358,7 +363,9 @@ class RedisK8sCharm(ops.CharmBase):
                 world, redis_container=ContainerView(), sentinel_container=ContainerView()
             )
         world = self._ask_nodes(world)
-        return self._ask_nodes(world, ask_all=True) if plan.is_in_doubt(world) else world
+        if plan.is_in_doubt(world):
+            world = self._ask_nodes(world, ask_all=True)
+        return self._look_at_ports(world)
 
     def _leads(self) -> bool:
         """Whether this unit is the leader; Juju is asked now and then in a hook that waits."""
@@ -376,6 +383,52 @@ class RedisK8sCharm(ops.CharmBase):
             except (OSError, ops.ModelError) as e:
                 logger.info("The volume cannot be looked at: %s", e)
         return None
+
+    def _in(self, container: str) -> workload.Workload:
+        return self._redis if container == c.REDIS else self._sentinel
+
+    def _look_at_images(self, world: World) -> World:
+        """Add what the images have; it matters only before files are written."""
+
+        def looked_at(name: str, view: ContainerView) -> ContainerView:
+            if not view.ready or view.current:
+                return view
+            try:
+                if name not in self._images:
+                    self._images[name] = self._in(name).image()
+            except WorkloadError as e:
+                logger.warning("%s", e)
+                return ContainerView()
+            return replace(view, image=self._images[name])
+
+        return replace(
+            world,
+            redis_container=looked_at(c.REDIS, world.redis_container),
+            sentinel_container=looked_at(c.SENTINEL, world.sentinel_container),
+        )
+
+    def _look_at_ports(self, world: World) -> World:
+        """Add who listens where this unit's own processes do not answer."""
+        sockets = ports.listening(plan.silent_ports(world))
+        if not sockets:
+            return world
+        inodes = sorted(set().union(*sockets.values()))
+        found: dict[str, Holder] = {}
+        ready = {c.REDIS: world.redis_container.ready, c.SENTINEL: world.sentinel_container.ready}
+        try:
+            for name in (name for name, is_ready in ready.items() if is_ready):
+                found |= self._in(name).holders(inodes)
+        except WorkloadError as e:
+            logger.warning("%s", e)
+            return world
+        holders: dict[int, Holder] = {}
+        for port, of_port in sockets.items():
+            known = [found[inode] for inode in sorted(of_port) if inode in found]
+            if not known and all(ready.values()):
+                holders[port] = Holder(container=None)
+            elif known and not any(holder.is_own for holder in known):
+                holders[port] = known[0]
+        return replace(world, holders=holders)
 
     def _look_at_volume(self, world: World) -> World:
         """Add what is on the volume; it matters only before the processes start.
@@ -464,11 +517,12 @@ class RedisK8sCharm(ops.CharmBase):
         world = replace(world, tls=view)
         # What the files are to say follows from what the nodes serve, so they are compared again.
         fingerprint = None if world.config.problem else render.fingerprint(world)
-        return replace(
+        world = replace(
             world,
             redis_container=self._redis.view(fingerprint),
             sentinel_container=self._sentinel.view(fingerprint),
         )
+        return self._look_at_images(world)
 
     def _ask_for_logins(self, world: World) -> World:
         """Add the passwords that the nodes of this unit accept and use."""
@@ -607,15 +661,20 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.PublishDataTime(time_s):
                 peers.Peers(self.model).publish_data_time(time_s)
             case plan.WriteFiles(c.REDIS):
-                exporter = self._redis.exporter()
-                self._redis.own_storage()
-                self._redis.write(render.redis_files(world, exporter))
-                layer = render.redis_layer(world, exporter)
+                image = world.redis_container.image
+                assert image
+                self._redis.own_storage(image.user, image.group)
+                self._redis.write(render.redis_files(world, image), image.user, image.group)
+                layer = render.redis_layer(world, image)
                 self._redis.restart_if_changed(c.EXPORTER_SERVICE, layer)
                 self._redis.add_layer(layer)
             case plan.WriteFiles(c.SENTINEL):
-                self._sentinel.write(render.sentinel_files(world))
-                self._sentinel.add_layer(render.sentinel_layer(world))
+                image = world.sentinel_container.image
+                assert image
+                self._sentinel.own_sentinel_state(image.user, image.group)
+                files = render.sentinel_files(world, image)
+                self._sentinel.write(files, image.user, image.group)
+                self._sentinel.add_layer(render.sentinel_layer(world, image))
             case plan.WriteSentinelConf(primary):
                 conf = render.sentinel_conf(world, primary)
                 self._sentinel.write_sentinel_conf(conf, render.owner_mark(world))
@@ -631,7 +690,9 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.PermitBirth():
                 self._redis.permit_birth()
             case plan.StartService(container, service):
-                (self._redis if container == c.REDIS else self._sentinel).start(service)
+                self._in(container).start(service)
+            case plan.StopService(container, service):
+                self._in(container).stop(service)
             case _:
                 self._take_on_nodes(step, world)
 

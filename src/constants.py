@@ -24,6 +24,19 @@ NAMES_SERVICE = "names"
 WAKE_SERVICE = "wake"
 """Sleeps a little and sends the charm a notice: how a hook asks for another turn."""
 
+OWN_NAMES = frozenset(
+    (
+        REDIS,
+        SENTINEL,
+        EXPORTER_SERVICE,
+        HANDOVER_SERVICE,
+        SYNC_SERVICE,
+        NAMES_SERVICE,
+        WAKE_SERVICE,
+    )
+)
+"""A service of the image under one of these never runs, whichever container it is in."""
+
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 EXPORTER_PORT = 9121
@@ -56,19 +69,22 @@ STORAGE_DIR = "/var/lib/redis"
 SENTINEL_DIR = f"{STORAGE_DIR}/sentinel"
 SENTINEL_CONF = f"{SENTINEL_DIR}/sentinel.conf"
 CONFIG_DIR = "/etc/redis-k8s"
+LIVE_DIR = f"{CONFIG_DIR}/live"
+"""The only directory below CONFIG_DIR that the user who runs Redis may write to. Nothing in it is
+run or believed by root."""
 REDIS_CONF = f"{CONFIG_DIR}/redis.conf"
 """What the charm wants. The guarded start copies it to LIVE_CONF, which Redis may rewrite."""
-LIVE_CONF = f"{CONFIG_DIR}/live/redis.conf"
+LIVE_CONF = f"{LIVE_DIR}/redis.conf"
 USERS_ACL = f"{CONFIG_DIR}/users.acl"
 CLUSTER_ENV = f"{CONFIG_DIR}/cluster.env"
 """Shell variables for the scripts: hosts, names, and the operator's password."""
 TLS_DIR = f"{CONFIG_DIR}/tls"
 """Directories with a certificate and a key each, and files with authorities; by their digests."""
-SENTINEL_SERVES = f"{CONFIG_DIR}/live/sentinel-serves"
+SENTINEL_SERVES = f"{LIVE_DIR}/sentinel-serves"
 """What the Sentinel that runs was started to serve."""
 START_SENTINEL = f"{CONFIG_DIR}/start-sentinel"
 EXPORTER_PASSWORD = f"{CONFIG_DIR}/exporter.json"
-BIRTH_PERMIT = f"{CONFIG_DIR}/live/may-start-empty"
+BIRTH_PERMIT = f"{LIVE_DIR}/may-start-empty"
 START_REDIS = f"{CONFIG_DIR}/start-redis"
 HAND_OVER = f"{CONFIG_DIR}/hand-over"
 KEEP_NAMES = f"{CONFIG_DIR}/keep-names"
@@ -81,10 +97,10 @@ ON_EVENT = f"{CONFIG_DIR}/on-event"
 EXPORTER_PATHS = (
     "/bin/redis_exporter",
     "/usr/bin/redis_exporter",
+    "/bin/prometheus-redis-exporter",
     "/usr/bin/prometheus-redis-exporter",
 )
 """Where images have the exporter: the charmed image, others, Debian's package."""
-WORKLOAD_USER = "redis"
 MIN_FREE_BYTES = 1 << 20
 """With less room than this the volume counts as full."""
 

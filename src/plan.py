@@ -112,6 +112,14 @@ class StartService:
 
 
 @dataclass(frozen=True)
+class StopService:
+    """Stop a service of the image that is in the way of one of the charm's."""
+
+    container: str
+    service: str
+
+
+@dataclass(frozen=True)
 class SetRedis:
     """Change a run-time setting of one Redis."""
 
@@ -219,6 +227,7 @@ Step = (
     | RestoreUsers
     | PermitBirth
     | StartService
+    | StopService
     | SetRedis
     | Follow
     | SetSentinel
@@ -372,6 +381,8 @@ def _birth_steps(world: World) -> Iterator[Step]:
 
 def _workload_steps(world: World) -> Iterator[Step]:
     """Files, layers and services of this unit's containers."""
+    for name, container in _containers(world):
+        yield from (StopService(name, s) for s in sorted(_intruders(world, name, container)))
     if world.credentials is None or world.recorded_primary is None:
         return
     if _has_retired(world) or (world.stopping and not is_needed(world)):
@@ -383,7 +394,7 @@ def _workload_steps(world: World) -> Iterator[Step]:
     if not (tls.redis_serves(world) and tls.sentinel_serves(world)):
         # TLS is on and there is no certificate: nothing starts that would speak plain text.
         return
-    if world.sentinel_container.ready:
+    if world.sentinel_container.ready and "sentinel" not in world.missing:
         if not world.sentinel_container.current:
             yield WriteFiles("sentinel")
         if "sentinel" not in world.sentinel_container.running:
@@ -393,7 +404,7 @@ def _workload_steps(world: World) -> Iterator[Step]:
                 yield WriteSentinelConf(world.recorded_primary)
             yield StartService("sentinel", "sentinel")
         yield from _helper_steps("sentinel", world.sentinel_container)
-    if world.redis_container.ready:
+    if world.redis_container.ready and "redis" not in world.missing:
         starts = "redis" not in world.redis_container.running
         if starts and world.own_data_time != world.data_times.get(world.host):
             yield PublishDataTime(world.own_data_time)
@@ -406,6 +417,33 @@ def _workload_steps(world: World) -> Iterator[Step]:
         yield from _helper_steps("redis", world.redis_container)
 
 
+def _containers(world: World) -> tuple[tuple[str, ContainerView], ...]:
+    return (("redis", world.redis_container), ("sentinel", world.sentinel_container))
+
+
+def _intruders(world: World, name: str, container: ContainerView) -> frozenset[str]:
+    """Return the services of the image that run in a container and must not.
+
+    They have the name of one of the charm's, or hold a port of this unit. Whatever else the image
+    runs is no affair of the charm's.
+    """
+    holding = {h.service for h in world.holders.values() if h.container == name}
+    return container.foreign & (c.OWN_NAMES | holding)
+
+
+def silent_ports(world: World) -> frozenset[int]:
+    """Return the ports on which this unit's own processes give no answer."""
+    silent = set()
+    if world.own_redis is None and not world.is_loading(world.host):
+        silent.add(c.REDIS_PORT)
+    if world.own_sentinel is None:
+        silent.add(c.SENTINEL_PORT)
+    redis = world.redis_container
+    if c.EXPORTER_SERVICE in redis.services - redis.running:
+        silent.add(c.EXPORTER_PORT)
+    return frozenset(silent)
+
+
 def _helper_steps(name: str, container: ContainerView) -> Iterator[Step]:
     """Start what runs beside the main service of a container, which has its name."""
     for helper in sorted(container.services - container.running - {name, "wake"}):
@@ -414,10 +452,13 @@ def _helper_steps(name: str, container: ContainerView) -> Iterator[Step]:
 
 def _login_steps(world: World) -> Iterator[Step]:
     """Mend a login of the charm that this unit's processes refuse."""
-    for service, refusals in (
-        ("redis", world.redis_refusals),
-        ("sentinel", world.sentinel_refusals),
+    for service, port, refusals in (
+        ("redis", c.REDIS_PORT, world.redis_refusals),
+        ("sentinel", c.SENTINEL_PORT, world.sentinel_refusals),
     ):
+        if port in world.holders:
+            # It is somebody else who refuses, and he is to learn no password.
+            continue
         if refusals.get(world.host) is Refusal.LOGIN:
             yield RestoreUsers(service)
 

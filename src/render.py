@@ -17,7 +17,7 @@ import constants as c
 import plan
 import rotation
 import tls
-from world import Credentials, File, World
+from world import Credentials, File, Image, World
 
 _LOGIN_LINES = (
     ["sentinel", "sentinel-user"],
@@ -69,12 +69,12 @@ def _seal(world: World, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
+def redis_files(world: World, image: Image) -> tuple[File, ...]:
     """Return the files of container redis.
 
     Args:
         world: with credentials.
-        exporter: path of the exporter's program, None where the image has none.
+        image: of the container.
     """
     credentials = _credentials(world)
     redis_conf = _render(
@@ -114,7 +114,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         "PAUSE_MS": str(plan.pause_ms(world)),
         "MOMENT_FROM_MS": str(c.SCRIPT_MOMENT_MS[0]),
         "MOMENT_TO_MS": str(c.SCRIPT_MOMENT_MS[1]),
-        "EXPORTER": exporter or "",
+        "EXPORTER": image.exporter or "",
         "EXPORTER_PORT": str(c.EXPORTER_PORT),
         "EXPORTER_ADDR": address,
         "EXPORTER_PASSWORD_FILE": c.EXPORTER_PASSWORD,
@@ -122,7 +122,7 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         "CHECK_NAMES": "no" if address.startswith("rediss://127") else "yes",
     }
     return (
-        File(c.CLUSTER_ENV, _cluster_env(world, variables)),
+        File(c.CLUSTER_ENV, _cluster_env(world, image, variables)),
         File(c.REDIS_CONF, redis_conf),
         File(c.USERS_ACL, users),
         # The key is what the exporter looks for: its address, by some releases with the user.
@@ -141,17 +141,18 @@ def redis_files(world: World, exporter: str | None) -> tuple[File, ...]:
         _script(c.SYNC_LOG),
         _script(c.HAND_OVER),
         _script(c.WAKE),
-        *((_script(c.START_EXPORTER),) if exporter else ()),
+        *((_script(c.START_EXPORTER),) if image.exporter else ()),
     )
 
 
-def sentinel_files(world: World) -> tuple[File, ...]:
+def sentinel_files(world: World, image: Image) -> tuple[File, ...]:
     """Return the files of container sentinel but for ``sentinel.conf``."""
     return (
         File(
             c.CLUSTER_ENV,
             _cluster_env(
                 world,
+                image,
                 {
                     "SENTINEL_CONF": c.SENTINEL_CONF,
                     "SENTINEL_SERVES": tls.sentinel_serves(world) or tls.PLAIN,
@@ -201,7 +202,7 @@ def sentinel_conf(world: World, primary: str) -> File:
         on_switch=c.ON_SWITCH,
         on_event=c.ON_EVENT,
     )
-    return File(c.SENTINEL_CONF, text)
+    return File(c.SENTINEL_CONF, text, mode=0o600)
 
 
 def _likely_replicas(world: World, primary: str) -> list[str]:
@@ -230,65 +231,70 @@ def refreshed_sentinel_conf(world: World, text: str) -> File:
     kept = [line for line in text.splitlines() if not is_login(line)]
     fresh = sentinel_conf(world, world.host).text.splitlines()
     # After the rest, since what is said of the primary must follow the line that names it.
-    return File(c.SENTINEL_CONF, "\n".join([*kept, *filter(is_login, fresh)]) + "\n")
+    text = "\n".join([*kept, *filter(is_login, fresh)]) + "\n"
+    return File(c.SENTINEL_CONF, text, mode=0o600)
 
 
-def redis_layer(world: World, exporter: str | None) -> dict[str, Any]:
+def redis_layer(world: World, image: Image) -> dict[str, Any]:
     """Return the Pebble layer of container redis."""
     services = {
-        c.REDIS: _service("Redis, through the guarded start", c.START_REDIS),
+        c.REDIS: _service(image, "Redis, through the guarded start", c.START_REDIS),
         # Pebble stops what requires a service before the service itself.
         c.HANDOVER_SERVICE: {
-            **_service("Moves the primary role before Redis is stopped", c.HAND_OVER),
+            **_service(image, "Moves the primary role before Redis is stopped", c.HAND_OVER),
             "requires": [c.REDIS],
             "after": [c.REDIS],
         },
-        c.SYNC_SERVICE: _service("Has the disk keep the append-only file", c.SYNC_LOG),
+        c.SYNC_SERVICE: _service(image, "Has the disk keep the append-only file", c.SYNC_LOG),
     }
-    if exporter:
+    if image.exporter:
         services[c.EXPORTER_SERVICE] = {
-            **_service("Metrics of Redis", c.START_EXPORTER),
+            **_service(image, "Metrics of Redis", c.START_EXPORTER),
             "environment": {c.EXPORTER_MARK: exporter_mark(world)},
         }
-    return _layer(world, services)
+    return _layer(world, image, services)
 
 
-def sentinel_layer(world: World) -> dict[str, Any]:
+def sentinel_layer(world: World, image: Image) -> dict[str, Any]:
     """Return the Pebble layer of container sentinel."""
     services = {
-        c.SENTINEL: _service("Sentinel", c.START_SENTINEL),
+        c.SENTINEL: _service(image, "Sentinel", c.START_SENTINEL),
         c.NAMES_SERVICE: {
             **_service(
-                "Keeps the peers' addresses for when the DNS does not answer", c.KEEP_NAMES
+                image,
+                "Keeps the peers' addresses for when the DNS does not answer",
+                c.KEEP_NAMES,
             ),
-            # The file belongs to root.
+            # The file that it writes belongs to root, and so does all that it reads.
             "user": "root",
             "group": "root",
         },
     }
-    return _layer(world, services)
+    return _layer(world, image, services)
 
 
-def _layer(world: World, services: dict[str, Any]) -> dict[str, Any]:
+def _layer(world: World, image: Image, services: dict[str, Any]) -> dict[str, Any]:
     wake = {
         "override": "replace",
         # The configuration that the files of this container were written for.
         "summary": fingerprint(world),
         "command": c.WAKE,
+        "user": image.user,
+        "group": image.group,
         "on-success": "ignore",
         "on-failure": "ignore",
     }
     return {"summary": "redis-k8s", "services": {**services, c.WAKE_SERVICE: wake}}
 
 
-def _service(summary: str, command: str) -> dict[str, Any]:
+def _service(image: Image, summary: str, command: str) -> dict[str, Any]:
     return {
         "override": "replace",
         "summary": summary,
         "command": command,
         "startup": "enabled",
-        "user": c.WORKLOAD_USER,
-        "group": c.WORKLOAD_USER,
+        "user": image.user,
+        "group": image.group,
         "on-success": "restart",
         "on-failure": "restart",
         # The guarded start makes a quick restart safe, and each tenth of a second counts.
@@ -298,9 +304,11 @@ def _service(summary: str, command: str) -> dict[str, Any]:
     }
 
 
-def _cluster_env(world: World, more: Mapping[str, str]) -> str:
+def _cluster_env(world: World, image: Image, more: Mapping[str, str]) -> str:
     bundle = tls.bundle(world)
     variables = {
+        "SERVER": image.server,
+        "CLI": image.cli,
         "HOST": world.host,
         "PEERS": " ".join(world.planned),
         "MASTER_NAME": world.app,

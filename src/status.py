@@ -19,12 +19,14 @@ import rotation
 import tls
 from constants import MIN_FREE_BYTES
 from errors import Refusal
-from world import World
+from world import Holder, World
 
 NO_PEERS = ops.MaintenanceStatus("Waiting for Juju to set up the peer relation")
 NO_PEBBLE = ops.MaintenanceStatus("Starting the redis and sentinel containers")
 NO_STORAGE = ops.WaitingStatus("Waiting for the volume of the storage database")
 NO_PRIMARY = ops.WaitingStatus("Waiting for the leader to name a primary")
+IMAGE_LACKS = "The image of container {} has no {}: attach another one as redis-image"
+PORT_TAKEN = "Port {} is taken by {}: stop it, or attach another image as redis-image"
 EXPIRES_SOON = "The certificate expires within 7 days"
 SLOW_VOLUME = "The volume is slow: Redis waited {:.1f} s for a write"
 NO_CERTIFICATE = ops.WaitingStatus("Waiting for the certificate of this unit")
@@ -130,6 +132,11 @@ def _expiring(world: World) -> str:
 
 
 def _problems(world: World) -> Iterator[ops.StatusBase]:
+    for container, names in world.missing.items():
+        yield ops.BlockedStatus(IMAGE_LACKS.format(container, "; no ".join(names)))
+    for port, holder in sorted(world.holders.items()):
+        if holder.service is None:
+            yield ops.BlockedStatus(PORT_TAKEN.format(port, _who(holder)))
     if world.tls.problem:
         yield ops.BlockedStatus(world.tls.problem)
     if world.system_users_problem:
@@ -138,6 +145,12 @@ def _problems(world: World) -> Iterator[ops.StatusBase]:
         yield ops.BlockedStatus(world.config.problem)
     if world.handover_problem:
         yield ops.BlockedStatus(f"The primary could not be moved: {world.handover_problem}")
+
+
+def _who(holder: Holder) -> str:
+    if holder.container is None:
+        return "a process outside the containers redis and sentinel"
+    return f"{holder.name} (process {holder.pid} in container {holder.container})"
 
 
 def _holding(

@@ -1,31 +1,38 @@
 # Copyright 2026 Canonical Ltd.
 # See LICENSE file for licensing details.
 
-"""Pebble: the files, layers and services of one workload container."""
+"""Pebble: the files, layers and services of one workload container.
+
+Pebble acts as root. Where the user who runs Redis may write, on the volume and in LIVE_DIR, root
+would follow a link that he has put there; so what the charm reads and writes there it has done
+by processes of that user.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import re
+import shlex
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import ops
 from ops import pebble
 
+import image
 from constants import (
     BIRTH_PERMIT,
     CONFIG_DIR,
-    EXPORTER_PATHS,
+    LIVE_DIR,
     SENTINEL_CONF,
     SENTINEL_DIR,
     SENTINEL_SERVES,
     STORAGE_DIR,
     TLS_DIR,
     WAKE_SERVICE,
-    WORKLOAD_USER,
 )
 from errors import WorkloadError
-from world import ContainerView, File
+from world import ContainerView, File, Holder, Image
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +40,30 @@ _OWNER_MARK = f"{SENTINEL_DIR}/owner"
 _EXEC_TIMEOUT_S = 5.0
 _EMPTY_LOG_BYTES = 96
 """The first file of an append-only file has 88 to 90 bytes; with one key it has 98 at least."""
+_SERVES = re.compile(r"plain|[0-9a-z]+/[0-9a-z]+")
+_WRITE = 'umask 077 && mkdir -p "${0%/*}" && cat >"$0.new" && mv -f "$0.new" "$0"'
+_HOLDERS = f"""
+ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v wanted=" $* " '
+    /^\\/proc\\// {{ split($0, part, "/"); pid = part[3] }}
+    match($0, /socket:\\[[0-9]+\\]$/) {{
+        inode = substr($0, RSTART + 8, RLENGTH - 9)
+        if (index(wanted, " " inode " ")) print inode, pid
+    }}' | while read -r inode pid; do
+    own=no names= at=$pid
+    for file in {LIVE_DIR}/*.pid; do
+        [ -f "$file" ] && read -r started <"$file" && [ "$started" = "$pid" ] && own=yes
+    done
+    while [ "$at" -gt 1 ] && read -r name </proc/$at/comm; do
+        names="$names/$name"
+        at=$(awk '/^PPid:/ {{ print $2 }}' /proc/$at/status)
+    done
+    echo "$inode $pid $own $names"
+done
+"""
+"""Prints for each of some sockets whose it is: the process, whether that is one of the charm's by
+what it has written of itself, and its name with those of the processes it descends from."""
+_NAME_LIMIT = 15
+"""The kernel keeps so much of a process's name."""
 
 
 class Workload:
@@ -63,30 +94,77 @@ class Workload:
         # An image may bring services of its own, under the same names too. What the charm puts
         # into the plan runs from its own directory, and nothing else is the charm's to start.
         own = {n: s for n, s in planned.items() if s.command.startswith(f"{CONFIG_DIR}/")}
+        running = frozenset(s.name for s in services if s.is_running())
         wake = own.get(WAKE_SERVICE)
         return ContainerView(
             ready=True,
             current=wake is not None and fingerprint in (None, wake.summary),
-            running=frozenset(s.name for s in services if s.is_running() and s.name in own),
+            running=running & own.keys(),
             services=frozenset(own),
+            foreign=running - own.keys(),
         )
 
-    def exporter(self) -> str | None:
-        """Return the path of the exporter in the image; None where it has none."""
-        return self._call(
-            lambda: next((p for p in EXPORTER_PATHS if self._container.exists(p)), None)
+    def image(self) -> Image:
+        """Return what the image of the container has, by one look."""
+
+        def look() -> Image:
+            try:
+                return image.found(self._run(*image.COMMAND))
+            except pebble.APIError as e:
+                if "find executable" in str(e):
+                    return image.WITHOUT_SHELL
+                raise
+
+        return self._call(look)
+
+    def holders(self, inodes: Collection[str]) -> dict[str, Holder]:
+        """Return which process of the container has each of some sockets; absent: none has."""
+
+        def look() -> dict[str, Holder]:
+            text = self._run("sh", "-c", _HOLDERS, "sh", *inodes)
+            planned = self._container.pebble.get_plan().services
+            active = (s.name for s in self._container.pebble.get_services() if s.is_running())
+            programs = {
+                name: shlex.split(planned[name].command)[0].rpartition("/")[2][:_NAME_LIMIT]
+                for name in active
+                if name in planned and not planned[name].command.startswith(f"{CONFIG_DIR}/")
+            }
+            return dict(self._holder(line, programs) for line in text.splitlines())
+
+        return self._call(look)
+
+    def _holder(self, line: str, programs: Mapping[str, str]) -> tuple[str, Holder]:
+        inode, pid, own, text = line.split(" ", 3)
+        names = text.split("/")[1:]
+        return inode, Holder(
+            container=self.name,
+            name="".join(filter(str.isprintable, names[0] if names else "?")),
+            pid=int(pid),
+            service=next((s for s in sorted(programs) if programs[s] in names), None),
+            is_own=own == "yes",
         )
 
-    def write(self, files: Iterable[File]) -> None:
-        """Write files."""
+    def write(self, files: Iterable[File], user: str, group: str) -> None:
+        """Write files.
+
+        Args:
+            files: below the charm's directory.
+            user: who runs Redis.
+            group: who may read the files.
+        """
 
         def push() -> None:
-            for directory in (CONFIG_DIR, f"{CONFIG_DIR}/live"):
-                self._make_dir(directory)
+            self._make_dir(CONFIG_DIR, group)
+            self._container.make_dir(
+                LIVE_DIR, make_parents=True, permissions=0o700, user=user, group=group
+            )
             for file in files:
                 if file.path.startswith(TLS_DIR):
-                    self._make_dir(file.path.rpartition("/")[0])
-                self._push(file)
+                    self._make_dir(TLS_DIR, group)
+                    self._make_dir(file.path.rpartition("/")[0], group)
+                self._container.push(
+                    file.path, file.text, permissions=file.mode, user_id=0, group=group
+                )
 
         self._call(push)
 
@@ -124,11 +202,19 @@ class Workload:
         """Stop services and wait until they have ended."""
         self._call(lambda: self._container.stop(*services))
 
-    def own_storage(self) -> None:
+    def own_storage(self, user: str, group: str) -> None:
         """Give the volume to the user that runs Redis; its root belongs to whoever made it."""
-        owner = f"{WORKLOAD_USER}:{WORKLOAD_USER}"
-        command = ["chown", "-R", owner, STORAGE_DIR]
-        self._call(lambda: self._container.exec(command, timeout=_EXEC_TIMEOUT_S).wait())
+        self._call(lambda: self._run("chown", "-R", "-h", f"{user}:{group}", STORAGE_DIR))
+
+    def own_sentinel_state(self, user: str, group: str) -> None:
+        """Give the volume's root and the Sentinel's part of it to the user that runs Sentinel."""
+
+        def own() -> None:
+            self._run("chown", "-h", f"{user}:{group}", STORAGE_DIR)
+            if self._container.exists(SENTINEL_DIR):
+                self._run("chown", "-R", "-h", f"{user}:{group}", SENTINEL_DIR)
+
+        self._call(own)
 
     def data_time(self) -> float | None:
         """Return when the data that Redis would load was last written, in seconds.
@@ -157,7 +243,7 @@ class Workload:
 
     def permit_birth(self) -> None:
         """Let the guarded start make an empty primary, once."""
-        self._call(lambda: self._push(File(BIRTH_PERMIT, "")))
+        self._call(lambda: self._write_as_user(File(BIRTH_PERMIT, "")))
 
     def has_sentinel_conf(self, owner_mark: str) -> bool:
         """Whether the volume holds the ``sentinel.conf`` of this unit and this application."""
@@ -175,21 +261,22 @@ class Workload:
     def write_sentinel_conf(self, conf: File, owner_mark: str) -> None:
         """Write the first ``sentinel.conf`` and whose it is."""
 
-        def push() -> None:
-            self._make_dir(SENTINEL_DIR)
-            self._push(conf)
-            self._push(File(_OWNER_MARK, owner_mark))
+        def write() -> None:
+            self._write_as_user(conf)
+            self._write_as_user(File(_OWNER_MARK, owner_mark))
 
-        self._call(push)
+        self._call(write)
 
     def sentinel_serves(self) -> str | None:
         """Return what the Sentinel was started to serve; None: it has not been started."""
 
         def pull() -> str | None:
             try:
-                return self._container.pull(SENTINEL_SERVES).read().strip()
+                text = self._container.pull(SENTINEL_SERVES).read().strip()
             except pebble.PathError:
                 return None
+            # It goes on to the other units, so nothing else may be read as if it were this.
+            return text if _SERVES.fullmatch(text) else None
 
         return self._call(pull)
 
@@ -199,11 +286,11 @@ class Workload:
 
     def sentinel_conf(self) -> str:
         """Return ``sentinel.conf`` as it is on the volume."""
-        return self._call(lambda: self._container.pull(SENTINEL_CONF).read())
+        return self._call(lambda: self._run("cat", SENTINEL_CONF, **self._user()))
 
     def refresh_sentinel_conf(self, conf: File) -> None:
         """Write ``sentinel.conf`` anew; its Sentinel must not be running."""
-        self._call(lambda: self._push(conf))
+        self._call(lambda: self._write_as_user(conf))
 
     def drop_sentinel_state(self) -> None:
         """Remove the Sentinel's state: a later unit of this number must not begin with it."""
@@ -220,22 +307,35 @@ class Workload:
 
         return self._call(start)
 
-    def _make_dir(self, path: str) -> None:
+    def _make_dir(self, path: str, group: str) -> None:
         self._container.make_dir(
-            path, make_parents=True, permissions=0o700, user=WORKLOAD_USER, group=WORKLOAD_USER
+            path, make_parents=True, permissions=0o750, user_id=0, group=group
         )
 
-    def _push(self, file: File) -> None:
-        self._container.push(
-            file.path,
-            file.text,
-            permissions=file.mode,
-            user=WORKLOAD_USER,
-            group=WORKLOAD_USER,
-        )
+    def _user(self) -> dict[str, str | None]:
+        """Return who runs the charm's services here; its layer says so, once it is there."""
+        wake = self._container.pebble.get_plan().services.get(WAKE_SERVICE)
+        if wake is None:
+            raise WorkloadError(f"Pebble of {self.name}: the charm's services are not there yet")
+        return {"user": wake.user, "group": wake.group}
+
+    def _write_as_user(self, file: File) -> None:
+        """Write a file that only he reads."""
+        self._run("sh", "-c", _WRITE, file.path, stdin=file.text, **self._user())
+
+    def _run(self, *words: str, **how: Any) -> str:
+        """Run a program to its end and return its output."""
+        process = self._container.exec([*words], timeout=_EXEC_TIMEOUT_S, **how)
+        return process.wait_output()[0]
 
     def _call(self, call: Any) -> Any:
         try:
             return call()
+        except pebble.ExecError as e:
+            # Its own text has the output, and that may be a file with passwords.
+            program = e.command[0]
+            raise WorkloadError(
+                f"Pebble of {self.name}: {program} ended with {e.exit_code}: {e.stderr}"
+            ) from None
         except (pebble.Error, ops.ModelError, OSError) as e:
             raise WorkloadError(f"Pebble of {self.name}: {e}") from e

@@ -118,6 +118,37 @@ class TlsView:
 
 
 @dataclass(frozen=True)
+class Image:
+    """What an image has of what the charm needs; an empty name: it has none."""
+
+    server: str = ""
+    """The program that becomes Redis, and Sentinel."""
+    cli: str = ""
+    exporter: str | None = None
+    """Path of the exporter; None where the image has none, and no metrics then."""
+    user: str = ""
+    """Who runs Redis."""
+    group: str = ""
+    missing: tuple[str, ...] = ()
+    """What nothing can do without, by its names; empty: all is there."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that listens on a port of this unit."""
+
+    container: str | None
+    """None: it runs in no container of the charm."""
+    name: str = ""
+    pid: int = 0
+    """As its container counts."""
+    service: str | None = None
+    """The service of the image that it belongs to, if one runs whose program it is."""
+    is_own: bool = False
+    """It is what a service of the charm has become."""
+
+
+@dataclass(frozen=True)
 class ContainerView:
     """One workload container as its Pebble shows it."""
 
@@ -129,6 +160,10 @@ class ContainerView:
     """The charm's services that are active; those that the image brings don't count."""
     services: frozenset[str] = frozenset()
     """The services of the charm's layer, running or not."""
+    foreign: frozenset[str] = frozenset()
+    """The services of the image that are active; one may have the name of one of the charm's."""
+    image: Image | None = None
+    """None: it was not looked at, since the files are current."""
 
 
 @dataclass(frozen=True)
@@ -217,11 +252,15 @@ class SentinelView:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a workload container; all belong to the user that runs Redis."""
+    """A file of a workload container.
+
+    What is in the charm's directory belongs to root, and to the group of the user that runs
+    Redis, who reads it and writes none of it.
+    """
 
     path: str
     text: str = field(repr=False)
-    mode: int = 0o600
+    mode: int = 0o640
 
 
 @dataclass(frozen=True)
@@ -272,6 +311,8 @@ class World:
     config: Config = Config()
     redis_container: ContainerView = ContainerView()
     sentinel_container: ContainerView = ContainerView()
+    holders: Mapping[int, Holder] = field(default_factory=dict)
+    """By port: who listens in the place of this unit's own process, which does not answer."""
     sentinel_conf_present: bool = False
     """``sentinel.conf`` of this unit and this application is on the storage."""
     storage_attached: bool = True
@@ -335,6 +376,12 @@ class World:
     def quorum(self) -> int:
         """How many Sentinels must agree that the primary is down."""
         return len(self.planned) // 2 + 1
+
+    @property
+    def missing(self) -> Mapping[str, tuple[str, ...]]:
+        """What the images of the containers lack, by container; those that lack nothing aren't."""
+        views = {"redis": self.redis_container, "sentinel": self.sentinel_container}
+        return {n: v.image.missing for n, v in views.items() if v.image and v.image.missing}
 
     @property
     def own_redis(self) -> RedisView | None:

@@ -35,7 +35,7 @@ from errors import RedisClientError
 from plan import FAILOVER_TIMEOUT_MS
 from redis_client import Access, RedisNode
 from sentinel import Sentinel
-from world import Config, Credentials, World
+from world import Config, Credentials, Image, World
 
 APP = "redis-k8s"
 CREDENTIALS = Credentials(
@@ -48,6 +48,7 @@ CREDENTIALS = Credentials(
     exporter="exporter-pw",
 )
 ACCESS = Access(APP, CREDENTIALS.operator)
+IMAGE = Image(server="redis-server", cli="redis-cli", user="redis", group="redis")
 DOWN_AFTER_MS = 2000
 PATIENCE_S = 40.0
 """How long a busy machine may take for what normally takes seconds."""
@@ -139,7 +140,8 @@ class Node:
         """Write what the charm would write; the addresses to listen on are the node's own."""
         world = replace(self.world, **changes)  # type: ignore[arg-type]
         # Both containers have a file of this name; that of redis has all variables.
-        for file in (*render.sentinel_files(world), *render.redis_files(world, None)):
+        files = (*render.sentinel_files(world, IMAGE), *render.redis_files(world, IMAGE))
+        for file in files:
             path = self.inside(file.path)
             # As Pebble does: a script that runs goes on with the text that it began with.
             fresh = path.with_name(f".{path.name}")

@@ -24,7 +24,7 @@ import constants as c
 import render
 from sentinel import handover
 from tests.functional.conftest import NOBODY
-from tests.functional.real import CREDENTIALS, PATIENCE_S, Node, RealCluster, patiently
+from tests.functional.real import CREDENTIALS, IMAGE, PATIENCE_S, Node, RealCluster, patiently
 
 NOTICE = f"notify {c.NOTICE_KEY}"
 Apart = Callable[..., RealCluster]
@@ -543,7 +543,9 @@ def test_the_charm_is_told_of_a_crash_and_of_the_failover(real: RealCluster):
 def test_the_exporter_gets_its_password_by_a_file_only(real: RealCluster):
     node = real.nodes[real.hosts[0]]
     node.script("charm/exporter", '#!/bin/sh\necho "$@" >/charm/args\nenv >/charm/env\n')
-    for file in render.redis_files(node.world, "/charm/exporter"):
+    for file in render.redis_files(
+        node.world, dataclasses.replace(IMAGE, exporter="/charm/exporter")
+    ):
         node.inside(file.path).write_text(file.text)
         node.inside(file.path).chmod(file.mode)
     assert node.run(c.START_EXPORTER) == 0
@@ -557,7 +559,7 @@ def test_the_exporter_gets_its_password_by_a_file_only(real: RealCluster):
         if line.startswith("REDIS_PASSWORD_FILE=")
     )
     assert CREDENTIALS.exporter in node.inside(path).read_text()
-    assert node.inside(path).stat().st_mode & 0o077 == 0
+    assert node.inside(path).stat().st_mode & 0o007 == 0
 
 
 # Configuration files

@@ -20,9 +20,12 @@ from ops import hookcmds, testing
 
 import charm
 import constants as c
+import image
 import peers
+import ports
 import workload
 from tests.fakes import Cluster
+from world import File
 
 APP = "redis-k8s"
 MODEL = "demo"
@@ -36,7 +39,15 @@ PASSWORDS = {
     "peers-password": "peers-pw",
     "exporter-password": "exporter-pw",
 }
-EXECS = {testing.Exec(["chown"])}
+PROGRAMS = ("redis-server", "redis-cli", *image.TOOLS)
+
+
+def image_of(*programs: str, user: str = "redis") -> set[testing.Exec]:
+    """Return what an image with some programs and a user answers to the charm's commands."""
+    lines = [f"program {name}" for name in programs]
+    lines += ["user root 0", "group root 0", f"user {user} 101", f"group {user} 101"]
+    found = "\n".join(lines) + "\n"
+    return {testing.Exec(["chown"]), testing.Exec(list(image.COMMAND), stdout=found)}
 
 
 def host(number: int) -> str:
@@ -58,6 +69,7 @@ class Juju:
         self.containers: dict[tuple[int, str], testing.Container] = {}
         self.cluster = Cluster([host(n) for n in range(size)], APP, down_after_ms=DOWN_AFTER_MS)
         self.cluster.install(monkeypatch)
+        self.listening: dict[int, frozenset[str]] = {}
         self._directory = tmp_path
         self._contexts: dict[int, testing.Context[Any]] = {}
         self._number = 0
@@ -66,6 +78,9 @@ class Juju:
         monkeypatch.setattr(charm, "time", self.cluster)
         monkeypatch.setattr(peers, "_RESOLV_CONF", tmp_path / "resolv.conf")
         (tmp_path / "resolv.conf").write_text(f"search {MODEL}.svc.cluster.local cluster.local\n")
+        monkeypatch.setattr(ports, "listening", self._listening)
+        monkeypatch.setattr(workload.Workload, "_write_as_user", lambda _, file: self._write(file))
+        monkeypatch.setattr(workload.Workload, "sentinel_conf", lambda _: self._sentinel_conf())
         # ops.testing knows no goal-state.
         monkeypatch.setattr(hookcmds, "goal_state", self._goal_state)
         monkeypatch.setattr(workload.Workload, "start", self._on_start(workload.Workload.start))
@@ -173,7 +188,9 @@ class Juju:
                 source = self._directory / str(number) / whose / label
                 source.mkdir(parents=True, exist_ok=True)
                 mounts[label] = testing.Mount(location=location, source=source)
-            fresh = testing.Container(name, can_connect=True, execs=EXECS, mounts=mounts)
+            fresh = testing.Container(
+                name, can_connect=True, execs=image_of(*PROGRAMS), mounts=mounts
+            )
             self.containers[number, name] = fresh
         return self.containers[number, name]
 
@@ -203,6 +220,21 @@ class Juju:
         return hookcmds.GoalState(units=units, relations={})
 
     # Pebble's side
+
+    def _listening(self, wanted: frozenset[int]) -> dict[int, frozenset[str]]:
+        return {port: inodes for port, inodes in self.listening.items() if port in wanted}
+
+    # ops.testing runs no program, so what a process of the container's user would do is done here.
+
+    def _write(self, file: File) -> None:
+        path = self.path(self._number, c.SENTINEL, file.path)
+        if file.path == c.BIRTH_PERMIT:
+            path = self.path(self._number, c.REDIS, file.path)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(file.text)
+
+    def _sentinel_conf(self) -> str:
+        return self.file(self._number, c.SENTINEL, c.SENTINEL_CONF)
 
     def _on_start(self, start: Callable[..., None]) -> Callable[..., None]:
         def started(which: workload.Workload, service: str) -> None:

@@ -784,6 +784,6 @@ def test_files_with_passwords_are_for_their_user_only(deploy: Deploy):
         (c.REDIS, c.USERS_ACL),
         (c.REDIS, c.CLUSTER_ENV),
         (c.SENTINEL, c.CLUSTER_ENV),
-        (c.SENTINEL, c.SENTINEL_CONF),
     ):
-        assert juju.path(0, container, path).stat().st_mode & 0o077 == 0
+        # The group is that of the user.
+        assert juju.path(0, container, path).stat().st_mode & 0o777 == 0o640

@@ -14,11 +14,11 @@ import pytest
 import constants as c
 import render
 import rotation
-from tests.unit.worlds import CREDENTIALS, H0, H1, H2, at_rest
+from tests.unit.worlds import CREDENTIALS, H0, H1, H2, IMAGE, at_rest
 from world import Config, File, TlsView
 
 WORLD = at_rest()
-EXPORTER = "/usr/bin/redis_exporter"
+WITH_EXPORTER = replace(IMAGE, exporter="/usr/bin/redis_exporter")
 SCRIPTS = {path.name for path in render._TEMPLATES.iterdir() if not path.name.endswith(".j2")}
 
 
@@ -38,7 +38,7 @@ def digest(password: str) -> str:
 
 
 def test_redis_knows_its_name_and_never_an_address_or_a_role():
-    conf = by_path(render.redis_files(WORLD, None))[c.REDIS_CONF]
+    conf = by_path(render.redis_files(WORLD, IMAGE))[c.REDIS_CONF]
     assert f"replica-announce-ip {H0}" in lines(conf)
     assert "replicaof" not in conf.text
     assert "replica-priority" not in conf.text
@@ -46,26 +46,26 @@ def test_redis_knows_its_name_and_never_an_address_or_a_role():
 
 @pytest.mark.parametrize(("size", "fence"), [(1, "0"), (2, "0"), (3, "1"), (5, "2")])
 def test_the_fence_in_the_file_follows_the_planned_units(size, fence):
-    conf = by_path(render.redis_files(at_rest(size), None))[c.REDIS_CONF]
+    conf = by_path(render.redis_files(at_rest(size), IMAGE))[c.REDIS_CONF]
     assert f"min-replicas-to-write {fence}" in lines(conf)
 
 
 def test_what_was_acknowledged_is_on_the_volume():
-    conf = lines(by_path(render.redis_files(WORLD, None))[c.REDIS_CONF])
+    conf = lines(by_path(render.redis_files(WORLD, IMAGE))[c.REDIS_CONF])
     assert "appendonly yes" in conf
     assert f"dir {c.STORAGE_DIR}" in conf
 
 
 def test_redis_waits_for_no_disk_and_another_service_has_it_keep_what_was_written():
-    files = by_path(render.redis_files(WORLD, None))
+    files = by_path(render.redis_files(WORLD, IMAGE))
     assert "appendfsync no" in lines(files[c.REDIS_CONF])
-    service = render.redis_layer(WORLD, None)["services"][c.SYNC_SERVICE]
+    service = render.redis_layer(WORLD, IMAGE)["services"][c.SYNC_SERVICE]
     assert service["command"] == c.SYNC_LOG
     assert files[c.SYNC_LOG].mode == 0o755
 
 
 def test_users_have_digests_instead_of_passwords():
-    users = by_path(render.redis_files(WORLD, None))[c.USERS_ACL]
+    users = by_path(render.redis_files(WORLD, IMAGE))[c.USERS_ACL]
     for password in (
         CREDENTIALS.admin,
         CREDENTIALS.operator,
@@ -134,23 +134,23 @@ def test_refreshing_twice_is_the_same_as_once():
 
 
 def test_every_script_is_brought_to_a_container():
-    brought = {*by_path(render.redis_files(WORLD, EXPORTER))} | {
-        *by_path(render.sentinel_files(WORLD))
+    brought = {*by_path(render.redis_files(WORLD, WITH_EXPORTER))} | {
+        *by_path(render.sentinel_files(WORLD, IMAGE))
     }
     assert {path.rsplit("/", 1)[1] for path in brought} >= SCRIPTS
 
 
-@pytest.mark.parametrize("exporter", [None, EXPORTER])
-def test_the_exporter_comes_only_where_the_image_has_it(exporter):
-    has = exporter is not None
-    assert (c.START_EXPORTER in by_path(render.redis_files(WORLD, exporter))) is has
-    assert (c.EXPORTER_SERVICE in render.redis_layer(WORLD, exporter)["services"]) is has
+@pytest.mark.parametrize("image", [IMAGE, WITH_EXPORTER], ids=["without", "with"])
+def test_the_exporter_comes_only_where_the_image_has_it(image):
+    has = image.exporter is not None
+    assert (c.START_EXPORTER in by_path(render.redis_files(WORLD, image))) is has
+    assert (c.EXPORTER_SERVICE in render.redis_layer(WORLD, image)["services"]) is has
 
 
 def test_settings_survive_the_shell_whatever_they_contain():
     nasty = """a'b"c$d`e\\f g;h#i"""
     world = replace(WORLD, credentials=replace(CREDENTIALS, operator=nasty))
-    env = by_path(render.redis_files(world, None))[c.CLUSTER_ENV]
+    env = by_path(render.redis_files(world, IMAGE))[c.CLUSTER_ENV]
     assert f"OPERATOR_PASSWORD={shlex.quote(nasty)}" in lines(env)
     assert shlex.split(f"x={shlex.quote(nasty)}") == [f"x={nasty}"]
 
@@ -158,9 +158,8 @@ def test_settings_survive_the_shell_whatever_they_contain():
 @pytest.mark.parametrize("files", ["redis", "sentinel"])
 def test_every_variable_that_a_script_reads_is_there(files):
     """The scripts run with ``set -u``: a missing variable ends them."""
-    made = by_path(
-        render.redis_files(WORLD, EXPORTER) if files == "redis" else render.sentinel_files(WORLD)
-    )
+    files_of = render.redis_files if files == "redis" else render.sentinel_files
+    made = by_path(files_of(WORLD, WITH_EXPORTER))
     known = {line.split("=")[0] for line in lines(made[c.CLUSTER_ENV])}
     for path, file in made.items():
         if file.mode == 0o755:
@@ -182,9 +181,9 @@ def assigned(text: str) -> set[str]:
 
 
 def test_only_scripts_are_readable_for_others():
-    for file in (*render.redis_files(WORLD, EXPORTER), *render.sentinel_files(WORLD)):
+    for file in (*render.redis_files(WORLD, WITH_EXPORTER), *render.sentinel_files(WORLD, IMAGE)):
         is_script = file.path.rsplit("/", 1)[1] in SCRIPTS
-        assert file.mode == (0o755 if is_script else 0o600), file.path
+        assert file.mode == (0o755 if is_script else 0o640), file.path
     assert render.sentinel_conf(WORLD, H0).mode == 0o600
 
 
@@ -192,32 +191,31 @@ def test_only_scripts_are_readable_for_others():
 
 
 def test_no_password_is_in_a_layer():
-    text = str(render.redis_layer(WORLD, EXPORTER)) + str(render.sentinel_layer(WORLD))
+    text = str(render.redis_layer(WORLD, WITH_EXPORTER)) + str(render.sentinel_layer(WORLD, IMAGE))
     for password in (getattr(CREDENTIALS, name) for name in rotation.FIELDS.values()):
         assert password not in text
         assert digest(password) not in text
 
 
 def test_services_have_the_names_that_users_know():
-    assert {"redis", "redis_exporter"} <= set(render.redis_layer(WORLD, EXPORTER)["services"])
-    assert "sentinel" in render.sentinel_layer(WORLD)["services"]
+    assert {"redis", "redis_exporter"} <= set(render.redis_layer(WORLD, WITH_EXPORTER)["services"])
+    assert "sentinel" in render.sentinel_layer(WORLD, IMAGE)["services"]
 
 
 def test_redis_starts_through_the_guard_and_is_started_again():
-    service = render.redis_layer(WORLD, None)["services"]["redis"]
+    service = render.redis_layer(WORLD, IMAGE)["services"]["redis"]
     assert service["command"] == c.START_REDIS
     assert (service["on-success"], service["on-failure"]) == ("restart", "restart")
-    assert service["user"] == c.WORKLOAD_USER
 
 
 def test_the_handover_is_stopped_before_redis():
-    service = render.redis_layer(WORLD, None)["services"][c.HANDOVER_SERVICE]
+    service = render.redis_layer(WORLD, IMAGE)["services"][c.HANDOVER_SERVICE]
     assert service["requires"] == ["redis"]
     assert service["after"] == ["redis"]
 
 
 def test_an_unchanged_world_gives_the_same_layer():
-    assert render.redis_layer(WORLD, None) == render.redis_layer(at_rest(), None)
+    assert render.redis_layer(WORLD, IMAGE) == render.redis_layer(at_rest(), IMAGE)
 
 
 # Fingerprint and owner
@@ -273,7 +271,7 @@ def test_the_owner_mark_tells_units_and_applications_apart():
 
 def test_nothing_is_rendered_before_there_are_passwords():
     with pytest.raises(ValueError, match="before there are passwords"):
-        render.redis_files(replace(WORLD, credentials=None), None)
+        render.redis_files(replace(WORLD, credentials=None), IMAGE)
 
 
 def test_a_new_sentinel_of_an_old_application_knows_the_replicas():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,14 +28,17 @@ FAILURES = [
     pebble.TimeoutError("too slow"),
     ops.ModelError("no such container"),
     OSError("broken pipe"),
+    pebble.ExecError(["cat", "/x"], 1, "a password", "no such file"),
 ]
 CALLS: dict[str, Callable[[Workload], Any]] = {
-    "exporter": lambda w: w.exporter(),
-    "write": lambda w: w.write([File("/etc/x", "text")]),
+    "image": lambda w: w.image(),
+    "holders": lambda w: w.holders(["1"]),
+    "write": lambda w: w.write([File("/etc/x", "text")], "redis", "redis"),
     "add_layer": lambda w: w.add_layer({}),
     "start": lambda w: w.start("redis"),
     "stop": lambda w: w.stop("redis"),
-    "own_storage": lambda w: w.own_storage(),
+    "own_storage": lambda w: w.own_storage("redis", "redis"),
+    "own_sentinel_state": lambda w: w.own_sentinel_state("redis", "redis"),
     "data_time": lambda w: w.data_time(),
     "permit_birth": lambda w: w.permit_birth(),
     "has_sentinel_conf": lambda w: w.has_sentinel_conf("mark"),
@@ -71,8 +75,10 @@ class Broken:
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("name", CALLS)
 def test_every_failure_of_pebble_has_one_name(name, error):
-    with pytest.raises(WorkloadError, match="Pebble of redis"):
+    with pytest.raises(WorkloadError, match="Pebble of redis") as caught:
         CALLS[name](Workload(Broken(error)))  # type: ignore[arg-type]
+    # What a program has printed may be one.
+    assert "a password" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_all_methods_are_in_the_test_above():
@@ -119,6 +125,7 @@ def test_services_of_the_image_do_not_count_even_under_our_names():
     fake = container("print", {"redis", "agent"}, redis="redis-server", agent="/usr/bin/agent")
     view = Workload(fake).view("print")
     assert (view.running, view.services) == (frozenset(), frozenset({"wake"}))
+    assert view.foreign == {"redis", "agent"}
 
 
 def test_files_of_another_configuration_are_not_current():
@@ -127,14 +134,6 @@ def test_files_of_another_configuration_are_not_current():
 
 def test_without_a_wish_whatever_is_there_is_current():
     assert Workload(container("old", set())).view(None).current
-
-
-def test_the_first_exporter_that_is_there_is_taken():
-    fake = MagicMock()
-    fake.exists.side_effect = lambda path: path == "/usr/bin/redis_exporter"
-    assert Workload(fake).exporter() == "/usr/bin/redis_exporter"
-    fake.exists.side_effect = lambda path: False
-    assert Workload(fake).exporter() is None
 
 
 def test_a_notice_under_way_is_not_ordered_again():

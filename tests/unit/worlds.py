@@ -15,6 +15,7 @@ from world import (
     Config,
     ContainerView,
     Credentials,
+    Image,
     KnownReplica,
     RedisView,
     SentinelView,
@@ -30,6 +31,7 @@ CREDENTIALS = Credentials(
     peers="peers-pw",
     exporter="exporter-pw",
 )
+IMAGE = Image(server="redis-server", cli="redis-cli", user="redis", group="redis")
 APP = "redis-k8s"
 H0, H1, H2, H3, H4 = (f"redis-k8s-{number}" for number in range(5))
 OPTIONS = plan.sentinel_options(World(app=APP, host=H0))
