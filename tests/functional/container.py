@@ -30,6 +30,7 @@ ROOT_ID, USER_ID, OTHER_ID = 0, 1234, 1235
 DEBIAN = ("redis-server", "redis-cli", *image.TOOLS)
 _ENTER = """
 set -e
+ip link set lo up
 root=$1
 shift
 for entry in lib lib32 lib64; do

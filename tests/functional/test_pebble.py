@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,7 @@ import tls
 from errors import WorkloadError
 from tests.functional.container import DEBIAN, OTHER_ID, ROOT_ID, USER_ID, Container, container
 from tests.functional.real import patiently
-from tests.unit.worlds import H0, at_rest
+from tests.unit.worlds import CREDENTIALS, H0, at_rest
 from workload import Workload
 from world import Material, TlsView
 
@@ -273,3 +274,49 @@ def test_a_stranger_that_holds_a_port_is_named_and_our_own_is_known_as_ours():
         there.as_root(f"mkdir -p {c.LIVE_DIR}; echo {holder.pid} >{c.LIVE_DIR}/redis.pid")
         assert workload.holders([socket])[socket].is_own
         assert workload.holders(["1"]) == {}
+
+
+# Metrics
+
+
+def test_the_exporter_serves_its_metrics_with_the_rights_that_it_has():
+    programs = (*DEBIAN, "prometheus-redis-exporter", "bash")
+    with container(programs) as there:
+        workload = Workload(there.ops)
+        seen = workload.image()
+        world = dataclasses.replace(at_rest(1), host="localhost")
+        workload.own_storage(seen.user, seen.group)
+        workload.write(render.redis_files(world, seen), seen.user, seen.group)
+        workload.add_layer(render.redis_layer(world, seen))
+        there.as_user(f"redis-server {c.REDIS_CONF} --daemonize yes >/dev/null")
+        workload.start(c.EXPORTER_SERVICE)
+        inode(there, c.REDIS_PORT)
+
+        def scrape() -> list[str]:
+            script = (
+                f"exec 3<>/dev/tcp/127.0.0.1/{c.EXPORTER_PORT} || exit 0;"
+                " printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+            )
+            return there.as_user(f'bash -c "{script}" 2>/dev/null').splitlines()
+
+        patiently(lambda: "redis_up 1" in scrape(), "the exporter reaches Redis")
+        lines = scrape()
+        names = {re.split("[{ ]", line)[0] for line in lines if line.startswith("redis_")}
+        assert 'redis_exporter_last_scrape_error{err=""} 0' in lines
+        assert {
+            "redis_connected_clients",
+            "redis_connected_slaves",
+            "redis_memory_used_bytes",
+            "redis_commands_processed_total",
+            "redis_db_keys",
+            "redis_instance_info",
+            "redis_slowlog_length",
+        } <= names
+        said = (there.root / "log").read_text().splitlines()
+        said = "\n".join(line for line in said if "redis_exporter]" in line)
+        assert not re.search("config|slowlog|noperm|permission", said, re.IGNORECASE), said
+        there.path("/ask").write_text(f"AUTH {CREDENTIALS.admin}\nACL LOG\n")
+        log = there.as_root("redis-cli </ask").splitlines()
+        denied = {log[n + 1] for n, word in enumerate(log) if word == "object"}
+        # It asks for the slowest command, with its values, and goes on without.
+        assert denied <= {"slowlog|get"}
