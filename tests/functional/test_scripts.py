@@ -113,6 +113,25 @@ def test_it_reads_again_who_the_peers_are(apart: Apart):
     patiently(lambda: first.redis.view().is_primary, "the smaller application is seen")
 
 
+def test_half_an_answer_of_a_sentinel_that_comes_up_names_nobody(real: RealCluster):
+    node = real.nodes[real.replicas[0]]
+    node.kill("redis")
+    forget_log(node)
+    shim = node.directory / "charm/shims/redis-cli"
+    whole = shim.read_text()
+    # The port opens after the first of two questions, which redis-cli gives up by then.
+    late = f'case "$*" in *"-p {c.SENTINEL_PORT}") read -r _ ;; esac\nexec '
+    node.script("charm/shims/redis-cli", whole.replace("exec ", late))
+    try:
+        node.start_redis()
+        says(node, "guarded start: ")
+        assert started_as(node).startswith("waiting: no majority of the Sentinels")
+        assert not answers(node)
+    finally:
+        node.script("charm/shims/redis-cli", whole)
+    says(node, f"replica of {real.primary}")
+
+
 @pytest.mark.parametrize(
     ("named", "becomes"), [(0, "primary, named by a majority, with its data"), (1, "replica of ")]
 )
