@@ -678,7 +678,7 @@ class RedisK8sCharm(ops.CharmBase):
             case plan.WriteSentinelConf(primary):
                 conf = render.sentinel_conf(world, primary)
                 self._sentinel.write_sentinel_conf(conf, render.owner_mark(world))
-            case plan.RefreshSentinelUsers():
+            case plan.RefreshSentinelConf():
                 text = self._sentinel.sentinel_conf()
                 conf = render.refreshed_sentinel_conf(world, text)
                 self._sentinel.refresh_sentinel_conf(conf)

@@ -64,6 +64,12 @@ earlier; until it does, it gives clients the old one."""
 START_FENCE = "1000"
 """``min-replicas-to-write`` of a primary that came back and is not heard by most Sentinels yet."""
 
+START_DOWN_AFTER_MS = 10_000
+"""``down-after-milliseconds`` of a Sentinel whose pod has just come up, until it hears its
+primary. Where all pods come up at once, it counts the absence of the primary from its own start;
+names that the DNS has just denied are denied for 5 s more. A failover would find nobody to
+promote, and hold the primary back for as long as it lasts."""
+
 # Paths in the workload containers.
 STORAGE_DIR = "/var/lib/redis"
 SENTINEL_DIR = f"{STORAGE_DIR}/sentinel"

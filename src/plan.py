@@ -80,8 +80,11 @@ class WriteSentinelConf:
 
 
 @dataclass(frozen=True)
-class RefreshSentinelUsers:
-    """Bring the users and passwords in ``sentinel.conf`` to the present ones, before it starts."""
+class RefreshSentinelConf:
+    """Bring ``sentinel.conf`` to the present users and passwords before Sentinel starts.
+
+    It is also to be patient with the primary for a while.
+    """
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,7 @@ Step = (
     | PublishDataTime
     | WriteFiles
     | WriteSentinelConf
-    | RefreshSentinelUsers
+    | RefreshSentinelConf
     | RenewSentinel
     | RestoreUsers
     | PermitBirth
@@ -398,8 +401,11 @@ def _workload_steps(world: World) -> Iterator[Step]:
         if not world.sentinel_container.current:
             yield WriteFiles("sentinel")
         if "sentinel" not in world.sentinel_container.running:
+            # First: where the DNS does not answer, each look-up of Sentinel's takes seconds.
+            if c.NAMES_SERVICE not in world.sentinel_container.running:
+                yield StartService("sentinel", c.NAMES_SERVICE)
             if world.sentinel_conf_present:
-                yield RefreshSentinelUsers()
+                yield RefreshSentinelConf()
             else:
                 yield WriteSentinelConf(world.recorded_primary)
             yield StartService("sentinel", "sentinel")
@@ -500,8 +506,28 @@ def _own_sentinel_steps(world: World) -> Iterator[Step]:
         yield RenewSentinel(str(agreed))
         return
     for name, value in sentinel_options(world).items():
-        if sentinel.options.get(name) != value:
-            yield SetSentinel(world.host, name, value)
+        if sentinel.options.get(name) == value:
+            continue
+        if name == "down-after-milliseconds" and _is_patient(world, sentinel):
+            continue
+        yield SetSentinel(world.host, name, value)
+
+
+def start_down_after_ms(world: World) -> int:
+    """Return how long a primary may give no answer to a Sentinel whose pod has just come up."""
+    return max(world.config.down_after_ms, c.START_DOWN_AFTER_MS)
+
+
+def _is_patient(world: World, sentinel: SentinelView) -> bool:
+    """Whether a Sentinel is to keep the patience with which it started.
+
+    Until the Redis of this unit serves, and it hears the primary itself: from the first
+    impatient moment on it counts all that it has not heard so far.
+    """
+    patience = sentinel.options.get("down-after-milliseconds")
+    redis = world.own_redis
+    serves = is_serving(redis) and redis is not None and not _has_start_fence(redis)
+    return patience == str(start_down_after_ms(world)) and not (serves and sentinel.hears_primary)
 
 
 def _is_astray(world: World, sentinel: SentinelView, agreed: str) -> bool:

@@ -217,18 +217,25 @@ def _likely_replicas(world: World, primary: str) -> list[str]:
 
 
 def refreshed_sentinel_conf(world: World, text: str) -> File:
-    """Return a ``sentinel.conf`` with the present users and passwords; the rest is Sentinel's own.
+    """Return a ``sentinel.conf`` for the start of a pod; what is not said here is Sentinel's own.
+
+    It has the present users and passwords, and patience with a primary that comes up as well.
 
     Args:
         world: with credentials.
         text: the file as Sentinel left it.
     """
+    patience = f"sentinel down-after-milliseconds {world.app} {plan.start_down_after_ms(world)}"
 
     def is_login(line: str) -> bool:
         words = line.split()
         return words[:1] == ["user"] or words[:2] in _LOGIN_LINES
 
-    kept = [line for line in text.splitlines() if not is_login(line)]
+    kept = [
+        patience if line.startswith("sentinel down-after-milliseconds ") else line
+        for line in text.splitlines()
+        if not is_login(line)
+    ]
     fresh = sentinel_conf(world, world.host).text.splitlines()
     # After the rest, since what is said of the primary must follow the line that names it.
     text = "\n".join([*kept, *filter(is_login, fresh)]) + "\n"

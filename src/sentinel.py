@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _UNKNOWN = "No such master with that name"
 _POLL_S = 0.02
+_HEARD_MS = 1000
 
 
 class Sentinel:
@@ -89,6 +90,8 @@ class Sentinel:
             failing_over="failover_in_progress" in flags,
             # The key is there only while it thinks so; the first millisecond counts as one.
             primary_down_ms=max(1, int(state.get("s-down-time", 1))) if "s_down" in flags else 0,
+            hears_primary="disconnected" not in flags
+            and int(state["last-ok-ping-reply"]) < _HEARD_MS,
             has_majority=not isinstance(majority, Exception),
             in_tilt=str(info.get("sentinel_tilt", "0")) != "0",
             replicas=tuple(_known_replica(flat(reply)) for reply in replicas),

@@ -240,6 +240,8 @@ class SentinelView:
     failing_over: bool = False
     primary_down_ms: int = 0
     """For how long it has thought the primary down; 0: it does not."""
+    hears_primary: bool = True
+    """Whether the primary has answered it within the last second."""
     has_majority: bool = False
     """Its own count (``SENTINEL CKQUORUM``): quorum and majority can be reached."""
     in_tilt: bool = False

@@ -804,6 +804,7 @@ class Cluster:
             "name": self.app,
             "ip": str(node.primary),
             "flags": flags,
+            "last-ok-ping-reply": str(int((self.now - node.ok_at) * 1000)),
             "config-epoch": str(node.epoch),
             "num-slaves": str(len(node.replicas)),
             "num-other-sentinels": str(len(node.others)),

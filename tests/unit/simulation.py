@@ -33,7 +33,7 @@ from plan import (
     Readmit,
     RecordPrimary,
     RecordUnits,
-    RefreshSentinelUsers,
+    RefreshSentinelConf,
     ReleaseHandover,
     RenewSentinel,
     Retire,
@@ -378,7 +378,7 @@ class Application:
                     cluster.redises[host].peers = tuple(self.planned)
             case WriteSentinelConf(primary):
                 unit.sentinel_conf = primary
-            case RefreshSentinelUsers():
+            case RefreshSentinelConf():
                 assert unit.sentinel_conf
             case RenewSentinel(primary):
                 cluster.kill(host, "sentinel")
@@ -390,6 +390,8 @@ class Application:
             case StartService("sentinel", "sentinel"):
                 assert unit.sentinel_conf and "sentinel" in unit.files_for
                 cluster.start_sentinel(host, unit.sentinel_conf, world.quorum)
+            case StartService("sentinel", "names"):
+                assert "sentinel" in unit.files_for
             case StartService("redis", "redis"):
                 assert "redis" in unit.files_for
                 cluster.start_redis(host)

@@ -160,6 +160,7 @@ def newborn(**changes: object) -> World:
 def test_the_first_unit_starts_everything_with_a_permit():
     assert deeds(newborn()) == (
         WriteFiles("sentinel"),
+        StartService("sentinel", "names"),
         WriteSentinelConf(H0),
         StartService("sentinel", "sentinel"),
         WriteFiles("redis"),
@@ -414,6 +415,40 @@ def test_a_sentinel_that_watches_nothing_falls_back_on_the_record():
 def test_options_of_the_sentinel_follow_the_configuration():
     world = replace(at_rest(), config=Config(down_after_ms=3000))
     assert SetSentinel(H0, "down-after-milliseconds", "3000") in next_steps(world)
+
+
+def patient(host=H1, of=H0, **view):
+    """A unit whose Sentinel still has the patience with which it started."""
+    world = at_rest(host=host, of=of, is_leader=False)
+    own = world.sentinels[host]
+    options = {**own.options, "down-after-milliseconds": str(c.START_DOWN_AFTER_MS)}
+    view = replace(own, options=options, **view)
+    return replace(world, sentinels={**world.sentinels, host: view})
+
+
+@pytest.mark.parametrize("host", [H0, H1])
+def test_a_sentinel_that_hears_the_primary_loses_its_first_patience(host):
+    assert SetSentinel(host, "down-after-milliseconds", "1200") in next_steps(patient(host))
+
+
+def test_a_sentinel_that_hears_no_primary_keeps_its_first_patience():
+    steps = next_steps(patient(hears_primary=False))
+    assert not any(isinstance(step, SetSentinel) for step in steps)
+
+
+@pytest.mark.parametrize("change", ["down", "link", "fence"])
+def test_a_sentinel_is_patient_until_the_redis_beside_it_serves(change):
+    world = patient(H0 if change == "fence" else H1)
+    own = world.redis[world.host]
+    fenced = {**own.settings, "min-replicas-to-write": c.START_FENCE}
+    changed = {
+        "down": {},
+        "link": {world.host: replace(own, link_up=False)},
+        "fence": {world.host: replace(own, settings=fenced)},
+    }[change]
+    redis = {h: view for h, view in world.redis.items() if h != world.host} | changed
+    steps = next_steps(replace(world, redis=redis))
+    assert not any(isinstance(step, SetSentinel) for step in steps)
 
 
 @pytest.mark.parametrize("name", OPTIONS)

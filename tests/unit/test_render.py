@@ -127,7 +127,17 @@ def test_a_refreshed_file_has_the_present_logins_and_keeps_what_is_sentinels_own
 def test_refreshing_twice_is_the_same_as_once():
     once = render.refreshed_sentinel_conf(WORLD, render.sentinel_conf(WORLD, H0).text)
     assert render.refreshed_sentinel_conf(WORLD, once.text) == once
-    assert sorted(lines(once)) == sorted(lines(render.sentinel_conf(WORLD, H0)))
+    first = lines(render.sentinel_conf(WORLD, H0))
+    assert len(lines(once)) == len(first)
+    assert {line for line in first if "down-after" not in line} < set(lines(once))
+
+
+@pytest.mark.parametrize(("configured", "begins_with"), [(1200, 10000), (30000, 30000)])
+def test_a_sentinel_whose_pod_comes_up_is_patient_at_first(configured: int, begins_with: int):
+    world = replace(WORLD, config=Config(down_after_ms=configured))
+    fresh = render.refreshed_sentinel_conf(world, render.sentinel_conf(world, H0).text)
+    wanted = f"sentinel down-after-milliseconds redis-k8s {begins_with}"
+    assert [line for line in lines(fresh) if "down-after" in line] == [wanted]
 
 
 # Scripts and their settings
