@@ -136,19 +136,22 @@ class RedisK8sCharm(ops.CharmBase):
     # Events
 
     def _on_event(self, event: ops.EventBase) -> None:
-        redis = self._reconcile().own_redis
+        world = self._reconcile()
+        redis = world.own_redis
         # Not in every hook: each call costs as much as a look at a node.
         if redis and isinstance(event, ops.UpdateStatusEvent | ops.PebbleCustomNoticeEvent):
             self.unit.set_workload_version(redis.version)
         # Juju keeps what is open, so it is looked at once or twice for each pod.
-        if isinstance(event, ops.StartEvent | ops.PebbleReadyEvent):
+        starts = isinstance(event, ops.StartEvent | ops.PebbleReadyEvent)
+        if starts and world.redis_container.ready:
             self._open_ports()
 
     def _open_ports(self) -> None:
-        """Give the Service of the application its ports, as soon as the image can be looked at."""
+        """Give the Service of the application its ports; the image decides on that of metrics."""
         try:
             ports = [c.REDIS_PORT, c.SENTINEL_PORT]
-            if self._redis.exporter() is not None:
+            image = self._images.get(c.REDIS) or self._redis.image()
+            if image.exporter is not None:
                 ports.append(c.EXPORTER_PORT)
             self.unit.set_ports(*ports)
         except (WorkloadError, ops.ModelError) as e:

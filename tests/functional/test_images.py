@@ -17,10 +17,11 @@ import render
 from lab.client import cache
 from lab.images import image
 from redis_client import Access, RedisNode, connect
-from tests.functional.real import CREDENTIALS, patiently
+from tests.functional.conftest import BLOCK
+from tests.functional.real import CREDENTIALS, IMAGE, patiently
 from world import World
 
-HOST = "127.0.0.15"
+HOST = f"{BLOCK}.15"
 ACCESS = Access("redis-k8s", "pw")
 NODE = RedisNode(HOST, ACCESS)
 VERSIONS = {
@@ -52,7 +53,7 @@ def test_juju_is_told_which_server_it_is(name: str):
 def test_sentinels_login_may_do_what_the_sentinel_of_each_image_does(name: str):
     """Where it may not, each failover of Valkey 9 ends in ``-failover-abort-slave-timeout``."""
     world = World(app="redis-k8s", host=HOST, planned=(HOST,), credentials=CREDENTIALS)
-    files = {file.path: file.text for file in render.redis_files(world, None)}
+    files = {file.path: file.text for file in render.redis_files(world, IMAGE)}
     users = [line.split() for line in files[c.USERS_ACL].splitlines()]
     (rights,) = [words[2:] for words in users if words[:2] == ["user", c.WATCHER_USER]]
     with connect(HOST, c.REDIS_PORT, ACCESS) as client:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from ops import ModelError, Unit, hookcmds, testing
@@ -16,6 +17,7 @@ import status
 import workload
 from plan import LEAVE_PATIENCE_S, sentinel_options
 from tests.unit.juju import DOWN_AFTER_MS, PASSWORDS, Juju, host
+from tests.unit.worlds import IMAGE
 from world import Config, World
 
 ACTIVE = testing.ActiveStatus()
@@ -50,7 +52,8 @@ def test_before_the_peer_relation_there_is_nothing_to_do(deploy: Deploy):
 @pytest.mark.parametrize("exporter", [False, True])
 def test_the_service_gets_its_ports(deploy: Deploy, exporter: bool, monkeypatch):
     path = "/bin/redis_exporter" if exporter else None
-    monkeypatch.setattr(workload.Workload, "exporter", lambda _: path)
+    image = replace(IMAGE, exporter=path)
+    monkeypatch.setattr(workload.Workload, "image", lambda _: image)
     after = deploy(1).run(0, lambda on, _: on.start())
     wanted = {c.REDIS_PORT, c.SENTINEL_PORT} | ({c.EXPORTER_PORT} if exporter else set())
     assert after.opened_ports == {testing.TCPPort(port) for port in wanted}
