@@ -12,6 +12,7 @@ import dataclasses
 import json
 import logging
 import pathlib
+import re
 import secrets
 import string
 from collections.abc import Iterable, Mapping
@@ -53,24 +54,27 @@ _PASSWORD_LENGTH = 32
 _RESOLV_CONF = pathlib.Path("/etc/resolv.conf")
 
 
-def cluster_domain(resolv_conf: str, model: str) -> str:
-    """Return the domain of the Kubernetes cluster, from the search list of a pod.
+def services_domain(resolv_conf: str, model: str) -> str:
+    """Return what the names of Services in the model's namespace end with.
+
+    The namespace need not be named as the model: that of a model ``controller`` is
+    ``controller-NAME``.
 
     Args:
-        resolv_conf: text of the file; its search list begins with ``MODEL.svc.DOMAIN``.
-        model: name of the Juju model, which is the namespace.
+        resolv_conf: text of a pod's file, whose search list begins with
+            ``NAMESPACE.svc.DOMAIN``; the domains of its node come last.
+        model: name of the Juju model, taken for the namespace where there is no such list.
 
     Returns:
-        For instance ``cluster.local``, which is also the answer when nothing else is found.
+        For instance ``demo.svc.cluster.local``.
     """
-    prefix = f"{model}.svc."
     for line in resolv_conf.splitlines():
         words = line.split()
         if words[:1] == ["search"]:
             for domain in words[1:]:
-                if domain.startswith(prefix):
-                    return domain[len(prefix) :].rstrip(".")
-    return "cluster.local"
+                if re.fullmatch(r"[^.]+\.svc\.[^.].*", domain):
+                    return domain.rstrip(".")
+    return f"{model}.svc.cluster.local"
 
 
 class Hosts:
@@ -78,11 +82,11 @@ class Hosts:
 
     def __init__(self, app: str, model: str):
         try:
-            domain = cluster_domain(_RESOLV_CONF.read_text(), model)
+            domain = services_domain(_RESOLV_CONF.read_text(), model)
         except OSError:
-            domain = cluster_domain("", model)
+            domain = services_domain("", model)
         self._app = app
-        self._suffix = f"{app}-endpoints.{model}.svc.{domain}"
+        self._suffix = f"{app}-endpoints.{domain}"
 
     def of(self, unit: str) -> str:
         """Return the host of a unit such as ``redis-k8s/0``."""

@@ -18,24 +18,27 @@ NOW = datetime.datetime.now(datetime.timezone.utc)
 @pytest.mark.parametrize(
     ("resolv_conf", "domain"),
     [
-        ("search demo.svc.cluster.local svc.cluster.local cluster.local\n", "cluster.local"),
-        ("nameserver 10.0.0.1\nsearch demo.svc.k8s.example.com\n", "k8s.example.com"),
-        ("search  demo.svc.trailing.dot.\n", "trailing.dot"),
-        ("search other.svc.cluster.net\n", "cluster.local"),
-        ("nameserver 10.0.0.1\n", "cluster.local"),
-        ("search\n", "cluster.local"),
-        ("", "cluster.local"),
+        ("search demo.svc.cluster.local svc.cluster.local cluster.local\n", None),
+        ("nameserver 10.0.0.1\nsearch demo.svc.k8s.example.com\n", "demo.svc.k8s.example.com"),
+        ("search  demo.svc.trailing.dot.\n", "demo.svc.trailing.dot"),
+        ("search controller-demo.svc.cluster.net\n", "controller-demo.svc.cluster.net"),
+        ("search ns.svc.k8s svc.k8s k8s a.svc.node.example node.example\n", "ns.svc.k8s"),
+        ("search svc.cluster.local cluster.local node.example\n", None),
+        ("search a.svc. b.svc\n", None),
+        ("nameserver 10.0.0.1\n", None),
+        ("search\n", None),
+        ("", None),
     ],
 )
-def test_the_clusters_domain_is_in_the_search_list(resolv_conf, domain):
-    assert peers.cluster_domain(resolv_conf, "demo") == domain
+def test_the_namespace_and_the_clusters_domain_are_in_the_search_list(resolv_conf, domain):
+    assert peers.services_domain(resolv_conf, "demo") == (domain or "demo.svc.cluster.local")
 
 
 def test_hosts_are_the_names_that_kubernetes_gives(monkeypatch, tmp_path):
-    (tmp_path / "resolv.conf").write_text("search demo.svc.k8s.example svc.k8s.example\n")
+    (tmp_path / "resolv.conf").write_text("search space.svc.k8s.example svc.k8s.example\n")
     monkeypatch.setattr(peers, "_RESOLV_CONF", tmp_path / "resolv.conf")
     hosts = peers.Hosts("redis-k8s", "demo")
-    assert hosts.of("redis-k8s/10") == "redis-k8s-10.redis-k8s-endpoints.demo.svc.k8s.example"
+    assert hosts.of("redis-k8s/10") == "redis-k8s-10.redis-k8s-endpoints.space.svc.k8s.example"
     assert hosts.unit(hosts.of("redis-k8s/10")) == "redis-k8s/10"
 
 
