@@ -19,7 +19,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,13 +168,20 @@ class Node:
                 return self.directory / name / path.removeprefix(prefix).lstrip("/")
         raise ValueError(path)
 
-    def spawn(self, *argv: str, log: str) -> subprocess.Popen[bytes]:
-        """Start a program with the node's files; its output goes to a log of that name."""
+    def spawn(self, *argv: str, log: str, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a program with the node's files; its output goes to a log of that name.
+
+        Args:
+            argv: the program.
+            log: what its log is called.
+            through: words of a program on the host that starts the rest in a network of its own.
+        """
         namespaces = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
         path = "/charm/shims:/usr/local/bin:/usr/bin:/bin"
+        network = ["--net", *through] if through else []
         with (self.directory / f"{log}.log").open("ab") as output:
             return subprocess.Popen(
-                ["unshare", *namespaces, "sh", "-c", _ENTER, "sh",
+                ["unshare", *namespaces, *network, "sh", "-c", _ENTER, "sh",
                  str(self.directory / "root"), str(self.directory), path, *argv],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip

@@ -889,11 +889,11 @@ def test_addresses_are_kept_while_the_dns_says_nothing_and_dropped_with_their_un
     hosts = Path(f"/proc/{process.pid}/root/etc/hosts")
 
     def has(*lines: str) -> Callable[[], bool]:
-        return lambda: hosts.read_text().split("\n")[:-1] == list(lines)
+        return lambda: [line for line in hosts.read_text().splitlines() if line] == list(lines)
 
     try:
         # Its Sentinel does not answer, and may still look the unit up.
-        patiently(has(others, left, kept), "only its own address is not kept")
+        patiently(has(others, kept, left), "only its own address is not kept")
         node.write_sentinel_conf(node.host)
         node.start_sentinel()
         patiently(has(others, kept), "a unit that Sentinel does not know is dropped")
