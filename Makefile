@@ -21,7 +21,7 @@ FUNCTIONAL := tests/functional
 LAB := tests/lab lab/tests
 # pytest-operator is left out of all other runs, so it is named here. A real cluster takes its time.
 INTEGRATION := $(PYTEST) -p pytest_asyncio.plugin --asyncio-mode=auto -p pytest_operator.plugin \
-	--timeout=1800 tests/integration
+	--timeout=1800 -x tests/integration
 
 .PHONY: all setup demo bench faults security test lint format static unit functional lab integration collect lock
 
