@@ -325,7 +325,8 @@ class Workload:
 
     def _run(self, *words: str, **how: Any) -> str:
         """Run a program to its end and return its output."""
-        process = self._container.exec([*words], timeout=_EXEC_TIMEOUT_S, **how)
+        # Without a directory Pebble takes the home of the user, which few images have.
+        process = self._container.exec([*words], timeout=_EXEC_TIMEOUT_S, working_dir="/", **how)
         return process.wait_output()[0]
 
     def _call(self, call: Any) -> Any:
