@@ -325,9 +325,9 @@ class Workload:
 
     def _run(self, *words: str, **how: Any) -> str:
         """Run a program to its end and return its output."""
-        # Without a directory Pebble takes the home of the user, which few images have.
-        process = self._container.exec([*words], timeout=_EXEC_TIMEOUT_S, working_dir="/", **how)
-        return process.wait_output()[0]
+        # A user's home, where Pebble would start it, need not be there.
+        how = {"timeout": _EXEC_TIMEOUT_S, "working_dir": "/", **how}
+        return self._container.exec([*words], **how).wait_output()[0]
 
     def _call(self, call: Any) -> Any:
         try:

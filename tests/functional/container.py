@@ -60,12 +60,13 @@ class Container:
 
     def as_user(self, script: str, user: str | None = None) -> str:
         """Run a shell script as the user that runs Redis, or another; return its output."""
+        who = user or self.user
         words = ["sh", "-c", script]
-        process = self.ops.exec(words, user=user or self.user, group=user or self.user, timeout=30)
+        process = self.ops.exec(words, user=who, group=who, working_dir="/", timeout=30)
         return process.wait_output()[0]
 
     def as_root(self, script: str) -> str:
-        return self.ops.exec(["sh", "-c", script], timeout=30).wait_output()[0]
+        return self.ops.exec(["sh", "-c", script], working_dir="/", timeout=30).wait_output()[0]
 
     def path(self, inside: str) -> Path:
         return self.root / inside.lstrip("/")
@@ -103,7 +104,10 @@ def container(
             shutil.copy2(found, root / path.lstrip("/"))
         shutil.copy2(tools_dir() / "pebble", root / "charm/pebble")
         users = {"root": ROOT_ID, user: USER_ID, "other": OTHER_ID}
-        for file, line in (("passwd", "{0}:x:{1}:{1}::/:/bin/sh\n"), ("group", "{0}:x:{1}:\n")):
+        for file, line in (
+            ("passwd", "{0}:x:{1}:{1}::/nonexistent:/bin/sh\n"),
+            ("group", "{0}:x:{1}:\n"),
+        ):
             text = "".join(line.format(name, number) for name, number in users.items())
             (root / "etc" / file).write_text(text)
         if layer:
