@@ -371,6 +371,13 @@ class Model:
         tail = "\n".join(self.log()[-LOG_TAIL:])
         return f"{what}: not within {timeout_s:g} s\n{status}\n{tail}"
 
+    def status_log(self, unit: str) -> list[dict[str, str]]:
+        """Return what a unit's charm has said of itself, as ``juju show-status-log`` does.
+
+        Each has ``current`` and ``message``, oldest first; those of a unit that has left stay.
+        """
+        return self._ask("status_log", unit=unit)
+
     def hooks(self, since: int = 0) -> list[HookRecord]:
         """Return the runs of dispatch from index ``since`` on, in the order of their ends."""
         return [HookRecord(**record) for record in self._ask("hooks", since=since)]

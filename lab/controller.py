@@ -326,6 +326,10 @@ class Controller:
             lines, end = model.log_since(since)
             return {"lines": lines, "end": end}
 
+    def op_status_log(self, unit: str) -> list[dict[str, str]]:
+        """Return the statuses that a unit has had."""
+        return self.model.status_log(unit)
+
     def op_hooks(self, since: int) -> list[dict[str, Any]]:
         """Return the records of runs of dispatch."""
         return self.model.records_since(since)

@@ -23,6 +23,8 @@ from lab.images import Image
 from lab.packing import CharmMeta, Endpoint
 
 LOG_LINES = 50_000
+STATUSES = 1000
+"""How many of its last statuses are remembered of each unit."""
 SEVERITY = ("error", "blocked", "maintenance", "waiting", "active", "unknown")
 """Statuses from the one that an application shows first to the one it shows last."""
 
@@ -461,6 +463,7 @@ class Model:
         self.records: list[HookRecord] = []
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.log_end = 0
+        self._statuses: dict[str, list[Status]] = {}
         self._next_relation = 0
         self._next_storage = 0
         self._next_service = 10
@@ -1032,6 +1035,26 @@ class Model:
             return action
 
     # What the user sees.
+
+    def set_workload(self, unit: Unit, status: Status) -> None:
+        """Take over what a unit's charm says of itself."""
+        with self.lock:
+            unit.workload = status
+            history = self._statuses.setdefault(unit.name, [])
+            if not history or (history[-1].current, history[-1].message) != (
+                status.current,
+                status.message,
+            ):
+                history.append(status)
+                del history[:-STATUSES]
+
+    def status_log(self, unit_name: str) -> list[dict[str, str]]:
+        """Return what a unit's charm has said of itself so far, also of a unit that has left."""
+        with self.lock:
+            return [
+                {"current": each.current, "message": each.message}
+                for each in self._statuses.get(unit_name, ())
+            ]
 
     def unit_status(self, unit: Unit) -> dict[str, Any]:
         """Return a unit's part of ``status``."""

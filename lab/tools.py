@@ -398,7 +398,7 @@ class HookContext:
             self._need_leader()
             self._app.status = status
         else:
-            self.unit.workload = status
+            self.model.set_workload(self.unit, status)
         self.model.show()
         return ""
 

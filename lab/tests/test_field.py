@@ -13,7 +13,7 @@ from lab.model import PROFILES, ModelError, Settings
 from lab.network import Network
 from lab.pods import ContainerSpec, Pod, PodSpec
 from lab.tests.sandboxed import sandboxed
-from lab.tests.test_juju_lab import IDLE_S, PROBE, Recorder, lab_home, model, on_hooks
+from lab.tests.test_juju_lab import IDLE_S, PROBE, Recorder, lab_home, model, on_hooks, sh
 
 __all__ = ["lab_home", "model"]
 
@@ -167,3 +167,15 @@ def test_a_refresh_that_declares_a_storage_otherwise_is_refused(model: Model, tm
     changed = {name: {**spec, "description": "other words"} for name, spec in storage.items()}
     with pytest.raises(LabError, match="does not support updating storage"):
         model.refresh("probe", copy_of_probe(tmp_path, storage=changed))
+
+
+# What a unit has said.
+
+
+def test_the_statuses_of_a_unit_are_remembered_when_it_has_left(model: Model):
+    model.deploy(PROBE)
+    model.wait_idle(IDLE_S)
+    sh(model, "probe/0", "status-set waiting 'for a moment'; status-set active")
+    model.remove_unit("probe")
+    model.wait(lambda s: not s["applications"]["probe"]["units"], IDLE_S, "the unit to leave")
+    assert {"current": "waiting", "message": "for a moment"} in model.status_log("probe/0")

@@ -44,14 +44,18 @@ class Cluster:
     Args:
         name: of the model.
         folder: for the records of the clients.
+        config: of the application.
         settings: of the model.
     """
 
     living: ClassVar[list[Cluster]] = []
     """Those that may have something to say about a test that failed."""
 
-    def __init__(self, name: str, folder: Path, **settings: Any):
+    def __init__(
+        self, name: str, folder: Path, config: Mapping[str, Any] | None = None, **settings: Any
+    ):
         self.model = Model(name)
+        self._config = dict(config or {})
         self._folder = folder
         self._settings = settings
         self._writers: dict[str, WriterProcess] = {}
@@ -64,7 +68,7 @@ class Cluster:
     def form(self, units: int) -> None:
         """Deploy, wait until all is right, and start the clients."""
         Cluster.living.append(self)
-        self.model.deploy(ROOT, app=APP, units=units, settings=self._settings)
+        self.model.deploy(ROOT, app=APP, units=units, config=self._config, settings=self._settings)
         self.until(lambda: self.not_active(units))
         asked = topology.ask_access(self.model, APP)
         first = f"{APP}-0."
@@ -259,6 +263,13 @@ class Cluster:
         if status["current"] == current and words in status["message"]:
             return []
         return [f"{unit} is {status['current']}: {status['message']}; not {current}: {words}"]
+
+    def showed(self, unit: str, current: str, words: str) -> list[str]:
+        """Return the same of all statuses that a unit has had; it may have left meanwhile."""
+        had = self.model.status_log(unit)
+        if any(each["current"] == current and words in each["message"] for each in had):
+            return []
+        return [f"{unit} was never {current}: {words}; but {had[-5:]}"]
 
     def not_served(self) -> list[str]:
         """Return since when clients get no acknowledgement, and what they get instead."""

@@ -62,7 +62,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     """The cluster of this module, made when the first test wants it."""
     name = request.module.__name__.rsplit("test_", 1)[1].replace("_", "-")
     settings = getattr(request.module, "SETTINGS", {})
-    found = Shared(lambda: Cluster(name, tmp_path_factory.mktemp(name), **settings))
+    config = getattr(request.module, "CONFIG", {})
+    found = Shared(lambda: Cluster(name, tmp_path_factory.mktemp(name), config, **settings))
     yield found
     found.drop()
 
