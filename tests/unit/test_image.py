@@ -32,7 +32,9 @@ def calls(script: str) -> set[str]:
     # A pattern of a case is followed by a command, or is none itself.
     text = re.sub(r"(?m)^(\s*[^\s()]+(?: \| [^\s()]+)*)\)", r";", text)
     found = re.finditer(rf"(?m){BEGIN}[ \t]*{ASSIGNMENTS}(?=([a-z][a-z0-9-]*)\b(?![=(]))", text)
-    named = {match[1] for match in found} - OF_THE_SHELL
+    # A function of the script may have the name of a program.
+    own = set(re.findall(r"(?m)^([a-z_]+)\(\)", script))
+    named = {match[1] for match in found} - OF_THE_SHELL - own
     return {name for name in named if shutil.which(name, path="/usr/bin:/bin")}
 
 
