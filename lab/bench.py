@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ HOLD_S = 3.0
 """How long all units must be active and idle before a deployment counts as done."""
 POLL_S = 0.1
 LIMIT_S = 120.0
+FIELD_COST = {"tool_cost_ms": "5"}
+"""A hook tool costs in the field what it does not in the lab."""
 LIMIT_PER_UNIT_S = 20.0
 
 
@@ -141,7 +143,14 @@ def _update_status(model: Model, unit: str) -> list[HookRecord]:
     return []
 
 
-def measure(charm: Path, app: str, units: int, rounds: int, image: str = "") -> Run:
+def measure(
+    charm: Path,
+    app: str,
+    units: int,
+    rounds: int,
+    image: str = "",
+    settings: Mapping[str, str] = FIELD_COST,
+) -> Run:
     """Deploy a packed charm, let it rest, and return what that cost.
 
     Args:
@@ -150,12 +159,13 @@ def measure(charm: Path, app: str, units: int, rounds: int, image: str = "") -> 
         units: how many units.
         rounds: how many update-status hooks each unit runs at rest.
         image: what the containers start from; empty for the one that the charm names.
+        settings: of the lab.
     """
     limit_s = LIMIT_S + LIMIT_PER_UNIT_S * units
     model = Model(f"bench-{os.getpid()}-{units}")
     try:
         # No update-status but those that are asked for.
-        model.start({"update_status_s": 86400})
+        model.start({"update_status_s": 86400, **settings})
         start_s = time.monotonic()
         resources = read_meta(charm).made_from(image)
         model.deploy(charm, app=app, units=units, resources=resources)
@@ -263,6 +273,20 @@ def show_hooks(run: Run) -> str:
     return table.render(("hook", "runs", "tools each", "CPU ms each", "wall ms each"), rows)
 
 
+def show_tools(run: Run) -> str:
+    """Return the table of the hook tools: in one hook at rest, and in the deployment."""
+    deployed, rest = run.deploy.by_tool, run.rest.by_tool
+    resting = max(1, run.rest.total.hooks)
+    rows = [
+        (name, f"{rest.get(name, 0) / resting:.1f}", str(deployed.get(name, 0)))
+        for name in sorted(
+            {*deployed, *rest}, key=lambda n: (-rest.get(n, 0), -deployed.get(n, 0), n)
+        )
+    ]
+    rows.append(("all", f"{run.rest.total.tools / resting:.1f}", str(run.deploy.total.tools)))
+    return table.render(("hook tool", "calls at rest", "calls in the deployment"), rows)
+
+
 def names_of(charms: Sequence[Path]) -> list[str]:
     """Return a short name for each charm: its directory's, numbered if they are the same."""
     names = [charm.name for charm in charms]
@@ -278,10 +302,12 @@ def main() -> int:
     parser.add_argument("--image", default="", help="of the containers, see lab/README.md")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="units")
     parser.add_argument("--rounds", type=int, default=3, help="update-status per unit at rest")
+    parser.add_argument("--set", nargs="+", default=[], metavar="K=V", help="settings of the lab")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="all figures")
     options = parser.parse_args()
     charms = [charm.resolve() for charm in options.charm]
     names = names_of(charms)
+    settings = {**FIELD_COST, **dict(each.split("=", 1) for each in options.set)}
     results: dict[str, list[Run]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         packed = {}
@@ -292,7 +318,9 @@ def main() -> int:
             for name, charm in packed.items():
                 print(f"{name}: {units} units ...", file=sys.stderr, flush=True)
                 app = read_meta(charm).name
-                results[name].append(measure(charm, app, units, options.rounds, options.image))
+                results[name].append(
+                    measure(charm, app, units, options.rounds, options.image, settings)
+                )
     report: dict[str, Any] = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "charms": {
@@ -308,6 +336,8 @@ def main() -> int:
             if run.units == min(options.sizes, key=lambda size: abs(size - 3)):
                 print(f"\n{name}, {run.units} units: the hooks of the deployment")
                 print(show_hooks(run))
+                print(f"\n{name}, {run.units} units: the hook tools")
+                print(show_tools(run))
     wrong = [
         f"{name}, {run.units} units: {run.states if run.active_s is None else 'hooks failed'}"
         for name, runs in results.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -18,9 +19,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ops
-from ops import hookcmds
 
 import constants as c
+import events
+import hooktools
 import peers
 import plan
 import ports
@@ -32,6 +34,7 @@ import turns
 import workload
 from errors import (
     AdapterError,
+    CredentialsRefusedError,
     RedisClientError,
     Refusal,
     RefusedError,
@@ -66,15 +69,23 @@ logger = logging.getLogger(__name__)
 class RedisK8sCharm(ops.CharmBase):
     """Observes Juju's events and applies the plan."""
 
+    _memory = ops.StoredState()
+    """What this unit has told Juju, and where Juju has put its volume; lost with the pod."""
+
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
+        hooktools.gather_logs()
+        self._memory.set_default(volume="", unit_status="", app_status="", version="")
+        self._memory.set_default(revision=0, ports_wait=False)
         self._redis = workload.Workload(self.unit.get_container(c.REDIS))
         self._sentinel = workload.Workload(self.unit.get_container(c.SENTINEL))
         self._hosts = peers.Hosts(self.app.name, self.model.name)
         self._host = self._hosts.of(self.unit.name)
         self._world: World | None = None
         self._begun_with: tuple[bool, bool] | None = None
-        self._fates: tuple[list[str], list[str]] | None = None
+        self._fates: tuple[list[str], list[str], bool] | None = None
+        self._routine = False
+        self._thorough = False
         self._handover_problem: str | None = None
         self._credentials: Credentials | None = None
         self._secret_changed = False
@@ -120,7 +131,12 @@ class RedisK8sCharm(ops.CharmBase):
         framework.observe(on.collect_app_status, self._on_collect_app_status)
 
     def _relate_certificates(self) -> TLSCertificatesRequiresV4 | None:
-        """Return the library's side of the relation certificates; None without the relation."""
+        """Return the library's side of the relation certificates; None where it has no part.
+
+        Without the relation, or when a hook tells nothing and TLS is off.
+        """
+        if events.is_routine(os.environ) and not self.config["enable-tls"]:
+            return None
         if self.model.get_relation(c.CERTIFICATES_RELATION) is None:
             return None
         import certificates
@@ -136,14 +152,16 @@ class RedisK8sCharm(ops.CharmBase):
     # Events
 
     def _on_event(self, event: ops.EventBase) -> None:
+        self._routine = isinstance(event, ops.UpdateStatusEvent | ops.PebbleCustomNoticeEvent)
         world = self._reconcile()
         redis = world.own_redis
-        # Not in every hook: each call costs as much as a look at a node.
-        if redis and isinstance(event, ops.UpdateStatusEvent | ops.PebbleCustomNoticeEvent):
+        # Each call costs as much as a look at a node.
+        if redis and redis.version != self._memory.version:
             self.unit.set_workload_version(redis.version)
+            self._memory.version = redis.version
         # Juju keeps what is open, so it is looked at once or twice for each pod.
         starts = isinstance(event, ops.StartEvent | ops.PebbleReadyEvent)
-        if starts and world.redis_container.ready:
+        if (starts or self._memory.ports_wait) and world.redis_container.ready:
             self._open_ports()
 
     def _open_ports(self) -> None:
@@ -154,13 +172,27 @@ class RedisK8sCharm(ops.CharmBase):
             if image.exporter is not None:
                 ports.append(c.EXPORTER_PORT)
             self.unit.set_ports(*ports)
+            self._memory.ports_wait = False
         except (WorkloadError, ops.ModelError) as e:
-            logger.warning("The ports are not open yet: %s", e)
+            if isinstance(e, ops.ModelError) and not hooktools.is_spent(e):
+                raise
+            logger.warning("The ports are not open yet: %s", hooktools.reason_of(e))
+            self._memory.ports_wait = True
 
     def _on_secret_remove(self, event: ops.SecretRemoveEvent) -> None:
         # Nobody reads this revision any more, so passwords that have gone leave Juju too.
-        if event.secret.label == peers.SECRET_LABEL:
+        if event.secret.label != peers.SECRET_LABEL or self._memory.revision == event.revision:
+            # Juju repeats a hook at whose end it found that the revision had gone.
+            return
+        self._memory.revision = event.revision
+        try:
             event.remove_revision()
+        except ops.ModelError as e:
+            # It has gone, or this unit leads no more.
+            if not (isinstance(e, ops.SecretNotFoundError) or hooktools.is_spent(e)):
+                raise
+            reason = hooktools.reason_of(e)
+            logger.warning("Revision %s of the passwords stays: %s", event.revision, reason)
 
     def _on_peers_departed(self, event: ops.RelationDepartedEvent) -> None:
         unit = event.departing_unit
@@ -172,12 +204,27 @@ class RedisK8sCharm(ops.CharmBase):
     # An event that gave no reason to look, or an action, leaves the statuses as they are.
 
     def _on_collect_unit_status(self, event: ops.CollectStatusEvent) -> None:
-        for each in status.unit_statuses(self._world) if self._world else ():
-            event.add_status(each)
+        if self._world:
+            self._show(event, "unit_status", status.unit_statuses(self._world))
 
     def _on_collect_app_status(self, event: ops.CollectStatusEvent) -> None:
-        for each in status.app_statuses(self._world) if self._world else ():
+        if self._world:
+            self._show(event, "app_status", status.app_statuses(self._world))
+
+    def _show(
+        self, event: ops.CollectStatusEvent, kind: str, statuses: Iterable[ops.StatusBase]
+    ) -> None:
+        """Set statuses, but not in a hook that tells nothing when they are those that Juju has.
+
+        In other hooks somebody else may have set one: Juju, or the leader before this one.
+        """
+        found = list(statuses)
+        text = "; ".join(f"{each.name} {each.message}" for each in found)
+        if self._routine and text == getattr(self._memory, kind):
+            return
+        for each in found:
             event.add_status(each)
+        setattr(self._memory, kind, text)
 
     # Actions
 
@@ -210,7 +257,13 @@ class RedisK8sCharm(ops.CharmBase):
         self._return_password(event, "sentinel-password", "sentinel_admin")
 
     def _return_password(self, event: ops.ActionEvent, key: str, field: str) -> None:
-        credentials = peers.Peers(self.model).credentials()
+        try:
+            credentials = peers.Peers(self.model).credentials()
+        except CredentialsRefusedError as e:
+            if not hooktools.is_spent(e):
+                raise
+            event.fail("Juju does not give the passwords; try again in a moment")
+            return
         if credentials is None:
             event.fail("The leader has not made the passwords yet; try again in a moment")
             return
@@ -257,7 +310,7 @@ class RedisK8sCharm(ops.CharmBase):
         users = [user] if user else [name for name in rotation.FIELDS if name not in chosen]
         new = {rotation.FIELDS[name]: peers.new_password() for name in users}
         self._take(rotation.begin(world.credentials, new), world)
-        self._ask_again("the passwords are being changed", world)
+        self._ask_again(("the passwords are being changed",), world)
         event.set_results({"users": ", ".join(users)})
 
     def _pending(self, world: World) -> str | None:
@@ -275,7 +328,10 @@ class RedisK8sCharm(ops.CharmBase):
         verdict = turns.run(self, purpose)
         self._release_claim()
         if verdict.reasons:
-            self._ask_again(verdict.reasons[0], verdict.world)
+            self._ask_again(verdict.reasons, verdict.world)
+        if not (verdict.world.units_known or verdict.world.planned):
+            # Juju says nothing and nothing was recorded: no status would be true.
+            return verdict.world
         self._world = replace(verdict.world, handover_problem=self._handover_problem)
         return self._world
 
@@ -295,38 +351,62 @@ class RedisK8sCharm(ops.CharmBase):
         """
         self._release_claim()
         try:
+            self._memory.unit_status = ""
             self.unit.status = status.owing(reasons)
-            self._fates = peers.units_by_fate()
-        except (ops.ModelError, hookcmds.Error) as e:
+            self._fates = (*peers.units_by_fate(), True)
+        except hooktools.FAILURES as e:
             # Juju may be away for a while. Nothing here depends on it for now.
-            logger.warning("Juju gives no answer: %s", e)
+            logger.warning("Juju gives no answer: %s", hooktools.reason_of(e))
 
     def _release_claim(self) -> None:
         self._claim.close()
         self._has_claim = False
 
     def look(self, purpose: Purpose = Routine()) -> World:  # noqa: B008  it is frozen
-        """Return what this unit can see now."""
-        shared = peers.Peers(self.model)
+        """Return what this unit can see now.
+
+        In a hook that tells nothing, a unit that is right asks no more than it takes to see that.
+        """
+        if self._routine and not self._thorough:
+            world = self._look(purpose, self._glance())
+            if plan.is_at_rest(world) and status.is_all_right(world):
+                return world
+            self._thorough = True
+        return self._look(purpose, peers.Peers(self.model))
+
+    def _glance(self) -> peers.Peers:
+        return peers.Peers(self.model, reads_all=bool(self.config["enable-tls"]))
+
+    def _look(self, purpose: Purpose, shared: peers.Peers) -> World:
+        """Return one look, as thorough as what is read of the peers."""
         world = World(app=self.app.name, host=self._host, has_peer_relation=shared.exists)
         if not shared.exists:
             return world
-        if self._fates is None:
-            self._fates = peers.units_by_fate()
-        staying, leaving = self._fates
+        is_leader = self._leads()
+        staying, leaving, units_known = self._units(shared, is_leader)
+        refused = False
         if self._credentials is None:
             # Once in a hook: what others write meanwhile is for the next one, and what this hook
             # writes counts when it has succeeded.
-            self._credentials = shared.credentials()
+            try:
+                self._credentials = shared.credentials()
+            except CredentialsRefusedError as e:
+                if not hooktools.is_spent(e):
+                    raise
+                logger.warning("Juju does not give the passwords: %s", hooktools.reason_of(e))
+                refused = True
         credentials = self._credentials
         if self._begun_with is None:
-            self._begun_with = (shared.primary is not None, credentials is not None)
+            self._begun_with = hooktools.begun_with(
+                shared.primary is not None, credentials is not None
+            )
         joined = shared.joined
         world = replace(
             world,
-            is_leader=self._leads(),
+            is_leader=is_leader,
             planned=tuple(self._hosts.of(unit) for unit in staying),
             unmet=frozenset(self._hosts.of(u) for u in staying if u not in joined),
+            units_known=units_known,
             leaving=frozenset(self._hosts.of(unit) for unit in leaving),
             purpose=purpose,
             has_claim=self._has_claim,
@@ -335,6 +415,7 @@ class RedisK8sCharm(ops.CharmBase):
             recorded_units=shared.units,
             initialised=shared.initialised,
             credentials=credentials,
+            credentials_refused=refused,
             credentials_kept=self._begun_with[1],
             config=self._config(),
             secret_changed=self._secret_changed,
@@ -352,9 +433,8 @@ class RedisK8sCharm(ops.CharmBase):
             redis_container=self._redis.view(fingerprint),
             sentinel_container=self._sentinel.view(fingerprint),
             data_times={self._hosts.of(u): t for u, t in shared.data_times().items()},
-            storage_attached=bool(self.model.storages[c.STORAGE]),
-            volume_free_bytes=self._volume_free_bytes(),
         )
+        world = self._look_for_volume(world)
         if credentials is None:
             return world
         world = self._look_at_images(world)
@@ -375,17 +455,45 @@ class RedisK8sCharm(ops.CharmBase):
         try:
             return self.unit.is_leader()
         except ops.ModelError as e:
-            logger.warning("Juju gives no answer: %s", e)
+            if not hooktools.is_spent(e):
+                raise
+            logger.warning("Juju does not say who leads: %s", hooktools.reason_of(e))
             return False
 
-    def _volume_free_bytes(self) -> int | None:
-        """Return how much room the volume has; None while it is not there."""
-        for storage in self.model.storages[c.STORAGE]:
+    def _units(self, shared: peers.Peers, is_leader: bool) -> tuple[list[str], list[str], bool]:
+        """Return the units that are to stay and those that leave, and whether Juju said so."""
+        recorded = [self._hosts.unit(host) for host in shared.units]
+        if self._fates is None and not (is_leader or shared.reads_all):
+            if self.unit.name in recorded:
+                # The leader keeps them, and wakes all when they change.
+                return recorded, [], True
+        if self._fates is None:
             try:
-                return shutil.disk_usage(storage.location).free
-            except (OSError, ops.ModelError) as e:
+                self._fates = (*peers.units_by_fate(), True)
+            except hooktools.FAILURES as e:
+                if not hooktools.is_spent(e):
+                    raise
+                logger.warning(
+                    "Juju does not say which units there are: %s", hooktools.reason_of(e)
+                )
+                self._fates = (recorded, [], False)
+        return self._fates
+
+    def _look_for_volume(self, world: World) -> World:
+        """Add whether the volume is there, and its room."""
+        if self._routine and not self._thorough and self._memory.volume:
+            with contextlib.suppress(OSError):
+                return replace(world, volume_free_bytes=_free_bytes(str(self._memory.volume)))
+        storages = self.model.storages[c.STORAGE]
+        world = replace(world, storage_attached=bool(storages))
+        for storage in storages:
+            try:
+                location = str(storage.location)
+                self._memory.volume = location
+                return replace(world, volume_free_bytes=_free_bytes(location))
+            except OSError as e:
                 logger.info("The volume cannot be looked at: %s", e)
-        return None
+        return world
 
     def _in(self, container: str) -> workload.Workload:
         return self._redis if container == c.REDIS else self._sentinel
@@ -634,6 +742,7 @@ class RedisK8sCharm(ops.CharmBase):
         Raises:
             AdapterError: the world did not let it.
         """
+        hooktools.note_act()
         match step:
             case plan.CreateCredentials():
                 self._credentials = peers.Peers(self.model).create_credentials()
@@ -778,11 +887,19 @@ class RedisK8sCharm(ops.CharmBase):
             self._sentinel.drop_sentinel_state()
         self._retired = True
 
-    def _ask_again(self, reason: str, world: World) -> None:
-        """Have Pebble send a notice in a moment; before it is there its own event will come."""
-        logger.info("Looking again in a moment: %s", reason)
+    def _ask_again(self, reasons: tuple[str, ...], world: World) -> None:
+        """Have Pebble send a notice when there may be something to see.
+
+        Before Pebble is there its own event will come.
+        """
+        logger.info("Looking again: %s", reasons[0])
         container = self._sentinel if world.sentinel_container.ready else self._redis
+        here = plan.SEEN_HERE.issuperset(reasons)
         try:
-            container.notify_later()
+            container.notify_later(len(world.planned) if here else None)
         except WorkloadError as e:
             logger.info("%s", e)
+
+
+def _free_bytes(location: str) -> int:
+    return shutil.disk_usage(location).free

@@ -99,6 +99,8 @@ SYNC_LOG = f"{CONFIG_DIR}/sync-log"
 START_EXPORTER = f"{CONFIG_DIR}/start-exporter"
 ON_SWITCH = f"{CONFIG_DIR}/on-switch"
 WAKE = f"{CONFIG_DIR}/wake"
+WAKE_FOR = f"{CONFIG_DIR}/wake-for"
+"""What the hook waits for that has started WAKE."""
 ON_EVENT = f"{CONFIG_DIR}/on-event"
 EXPORTER_PATHS = (
     "/bin/redis_exporter",
@@ -135,6 +137,8 @@ FORGET_BUDGET_S = 2.5
 PEBBLE_KILL_DELAY_S = 20
 """Redis may need this long to end in good order; a pod's grace period is 30 s."""
 
+NOTICE_PAUSE_S = 2.0
+"""Before a hook that Juju gave no answer has itself woken again."""
 READMIT_BUDGET_S = 1.0
 """After a handover, for the replicas to follow the new primary."""
 

@@ -42,3 +42,7 @@ class RefusedError(RedisClientError):
 
 class SecretError(AdapterError):
     """A secret of the operator cannot be read."""
+
+
+class CredentialsRefusedError(AdapterError):
+    """Juju does not give this unit the passwords of the application."""

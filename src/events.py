@@ -32,12 +32,21 @@ def ask_has_tls() -> bool:
 
 
 def _ask(tool: str, *words: str) -> object:
+    """Return what a hook tool says; true when it fails: then the charm is to look for itself."""
     # Not needed for the most frequent of the idle events, and half of what they would cost.
     import json
     import subprocess
 
-    answer = subprocess.run([tool, "--format=json", *words], check=True, capture_output=True)
+    answer = subprocess.run([tool, "--format=json", *words], check=False, capture_output=True)
+    if answer.returncode:
+        return True
     return json.loads(answer.stdout or "null")
+
+
+def is_routine(env: Mapping[str, str]) -> bool:
+    """Whether the hook tells nothing but that it is time to look: a notice, or update-status."""
+    hook = env.get("JUJU_DISPATCH_PATH", "").removeprefix("hooks/")
+    return hook == "update-status" or hook.endswith("-pebble-custom-notice")
 
 
 def is_idle(

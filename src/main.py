@@ -21,11 +21,10 @@ def main() -> None:
 
     if events.is_idle(os.environ):
         return
-    import ops
-
     import charm
+    import hooktools
 
-    ops.main(charm.RedisK8sCharm)
+    hooktools.main(charm.RedisK8sCharm)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import ops
 from ops import hookcmds
 
 from constants import PEER_RELATION, TLS_KEY
-from errors import SecretError
+from errors import CredentialsRefusedError, SecretError
 from world import Credentials, TlsRecord
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,10 @@ def units_by_fate() -> tuple[list[str], list[str]]:
 
     Returns:
         Names of units, each list sorted by number.
+
+    Raises:
+        hookcmds.Error: Juju does not say. It lists the units, then asks for each, so that one
+            that goes in between is enough; or some relation to another model is broken.
     """
     goals = hookcmds.goal_state().units
     names = sorted(goals, key=ordinal)
@@ -121,9 +125,16 @@ def units_by_fate() -> tuple[list[str], list[str]]:
 class Peers:
     """Reads and writes what the units of the application share."""
 
-    def __init__(self, model: ops.Model):
+    def __init__(self, model: ops.Model, reads_all: bool = True):
+        """Take the relation, if it is there.
+
+        Args:
+            model: of this unit.
+            reads_all: what each unit says is read; else only what this one does. Each is a call.
+        """
         self._model = model
         self._relation = model.get_relation(PEER_RELATION)
+        self.reads_all = reads_all
 
     @property
     def exists(self) -> bool:
@@ -160,7 +171,9 @@ class Peers:
     @property
     def joined(self) -> frozenset[str]:
         """The units that have joined the relation, this one among them; none without it."""
-        return frozenset(self._unit_data())
+        if self._relation is None:
+            return frozenset()
+        return frozenset(unit.name for unit in (self._model.unit, *self._relation.units))
 
     def data_times(self) -> dict[str, float]:
         """Return, by unit, when its data had last been written before its Redis started."""
@@ -174,11 +187,24 @@ class Peers:
             self._relation.data[self._model.unit][_DATA_TIME_KEY] = text
 
     def credentials(self) -> Credentials | None:
-        """Return the passwords; None while the leader has not made them."""
+        """Return the passwords; None while the leader has not made them.
+
+        Raises:
+            CredentialsRefusedError: they have been made, and Juju does not give them.
+        """
         try:
-            content = self._model.get_secret(label=SECRET_LABEL).get_content(refresh=True)
-        except ops.SecretNotFoundError:
+            secret = self._model.get_secret(label=SECRET_LABEL)
+            content = secret.get_content()
+            if int(content.get("serial", "1")) < int(self._read(_SERIAL_KEY) or "1"):
+                # This unit goes on getting the revision that it has read first.
+                content = secret.get_content(refresh=True)
+        except ops.SecretNotFoundError as e:
+            # They are made before the units are recorded.
+            if self.units:
+                raise CredentialsRefusedError(str(e)) from e
             return None
+        except ops.ModelError as e:
+            raise CredentialsRefusedError(str(e)) from e
         # A secret from before passwords could change has no state; its marks were keyed with the
         # operator's password, which stays the key of them.
         content = {**_NO_STATE, "seal": content["operator-password"], **content}
@@ -230,6 +256,12 @@ class Peers:
             self._relation.data[self._model.unit][TLS_KEY] = text
 
     @property
+    def has_tls_record(self) -> bool:
+        """Whether this unit has published anything of TLS."""
+        own = self._relation.data[self._model.unit] if self._relation else {}
+        return TLS_KEY in own
+
+    @property
     def turn(self) -> str | None:
         """The host whose Sentinel may restart."""
         return self._read(_TURN_KEY) or None
@@ -272,10 +304,10 @@ class Peers:
         return self._relation.data[self._model.app]
 
     def _unit_data(self) -> dict[str, ops.RelationDataContent]:
-        """Return the databags of all units that have joined, this one among them, by unit."""
+        """Return the databags of the units that have joined, this one's among them, by unit."""
         if self._relation is None:
             return {}
-        units = {self._model.unit, *self._relation.units}
+        units = {self._model.unit, *(self._relation.units if self.reads_all else ())}
         return {unit.name: self._relation.data[unit] for unit in units}
 
     def _read(self, key: str) -> str | None:

@@ -31,6 +31,12 @@ REVIVE_AFTER_MS = 60_000
 LEAVE_PATIENCE_S = 600
 """How long a unit that leaves waits in vain: no unit that stays answers, or its own Redis does
 not. As long as both do it waits for the copy, however long that takes."""
+NO_ANSWER = "Redis or Sentinel gives no answer"
+NOT_SERVING = "Redis does not serve yet"
+NOT_COMPLETE = "Sentinel does not know all units yet"
+SEEN_HERE = frozenset({NO_ANSWER, NOT_SERVING, NOT_COMPLETE})
+"""What is waited for when these are the reasons shows in the pod itself."""
+UNITS_UNKNOWN = "Juju does not say which units there are"
 WAITED_FOR = "the primary is waited for, since nobody else has been in sync"
 
 
@@ -256,6 +262,10 @@ def next_steps(world: World) -> tuple[Step, ...]:
     """
     if not world.has_peer_relation:
         return ()
+    if world.credentials_refused:
+        return (AskAgain("Juju does not give the passwords"),)
+    if not (world.units_known or world.planned):
+        return (AskAgain(UNITS_UNKNOWN),)
     steps = (
         *_birth_steps(world),
         *rotation.unit_steps(world),
@@ -272,6 +282,23 @@ def next_steps(world: World) -> tuple[Step, ...]:
     )
     # A step may follow from two reasons (a unit's own and the leader's); once is enough.
     return tuple(dict.fromkeys(steps))
+
+
+def is_at_rest(world: World) -> bool:
+    """Whether a unit that has read only its own databag has nothing to do, so needs no other.
+
+    The others' tell how far they are with passwords and TLS, and how old data is when a primary
+    is to be chosen.
+    """
+    return (
+        world.has_peer_relation
+        and not world.tls.active
+        and not world.plain_passwords
+        and not world.wanted_passwords
+        and not rotation.under_way(world)
+        and not is_in_doubt(world)
+        and not next_steps(world)
+    )
 
 
 def _rotation_steps(world: World) -> Iterator[Step]:
@@ -376,7 +403,7 @@ def _birth_steps(world: World) -> Iterator[Step]:
         yield CreateCredentials()
     if world.recorded_primary is None:
         yield RecordPrimary(world.agreed_primary or world.host)
-    if world.recorded_units != world.planned:
+    if world.units_known and world.recorded_units != world.planned:
         yield RecordUnits(world.planned)
     if not (world.record_kept and world.credentials_kept):
         yield AskAgain("the first primary is recorded")
@@ -681,11 +708,11 @@ def _patience_steps(world: World) -> Iterator[Step]:
         return
     redis, sentinel = world.own_redis, world.own_sentinel
     if redis is None or sentinel is None:
-        yield AskAgain("Redis or Sentinel gives no answer")
+        yield AskAgain(NO_ANSWER)
     elif not is_serving(redis) or redis.is_fenced or not redis.persists:
-        yield AskAgain("Redis does not serve yet")
+        yield AskAgain(NOT_SERVING)
     elif not sentinel_is_right(world, sentinel, world.host) or not sentinel.has_majority:
-        yield AskAgain("Sentinel does not know all units yet")
+        yield AskAgain(NOT_COMPLETE)
 
 
 def _unfence_steps(world: World) -> Iterator[Step]:
@@ -703,6 +730,9 @@ def _leader_steps(world: World) -> Iterator[Step]:
     if world.recorded_primary is None or not world.planned:
         return
     yield from _record_steps(world)
+    if not world.units_known:
+        # What was recorded holds; who joins or leaves is seen when Juju answers again.
+        yield AskAgain(UNITS_UNKNOWN)
     # A lower quorum goes out first, since more units than the majority may be leaving at once;
     # a higher one when there is a majority to reach it.
     watching = {h: s for h in world.planned if (s := world.sentinels.get(h)) and s.primary_host}
@@ -720,7 +750,8 @@ def _leader_steps(world: World) -> Iterator[Step]:
         yield AskAgain("a failover is under way")
         return
     if primary not in world.planned:
-        yield from _replace_steps(world, primary)
+        if world.units_known:
+            yield from _replace_steps(world, primary)
         return
     if not is_primary(world, primary):
         # Sentinel's to solve, and its script wakes the charm when it has; but for one case.
@@ -941,6 +972,8 @@ def _forget_steps(world: World, primary: str) -> Iterator[Step]:
     A Sentinel that has just been reset could not fail over, so never two at a time and never
     while the primary is in doubt.
     """
+    if not world.units_known:
+        return
     haunted = [h for h in world.planned if h in world.sentinels and _ghosts(world, h)]
     if not haunted:
         return

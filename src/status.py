@@ -31,6 +31,7 @@ EXPIRES_SOON = "The certificate expires within 7 days"
 SLOW_VOLUME = "The volume is slow: Redis waited {:.1f} s for a write"
 NO_CERTIFICATE = ops.WaitingStatus("Waiting for the certificate of this unit")
 TLS_CHANGES = ops.MaintenanceStatus("Turning TLS on or off")
+CREDENTIALS_REFUSED = ops.WaitingStatus("Waiting for Juju to give the passwords")
 LEAVING = ops.MaintenanceStatus("Leaving")
 LOADING = ops.MaintenanceStatus("Redis is loading its data")
 REDIS_REFUSES = ops.BlockedStatus(
@@ -58,6 +59,7 @@ UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (LEAVING, lambda w: w.is_leaving),
     (NO_PEBBLE, lambda w: not (w.redis_container.ready and w.sentinel_container.ready)),
     (NO_STORAGE, lambda w: not w.storage_attached),
+    (CREDENTIALS_REFUSED, lambda w: w.credentials_refused),
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
     (NO_CERTIFICATE, lambda w: w.tls.awaited),
     (LOADING, lambda w: w.is_loading(w.host)),
@@ -84,8 +86,16 @@ UNIT_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
 )
 """The conditions of one unit. ops shows the most severe; among equals the first one here."""
 
+
+def _all_leave(world: World) -> bool:
+    """Whether no unit is to stay."""
+    return bool(world.leaving) and not world.planned
+
+
 APP_RULES: tuple[tuple[ops.StatusBase, Callable[[World], bool]], ...] = (
     (NO_PEERS, lambda w: not w.has_peer_relation),
+    (LEAVING, _all_leave),
+    (CREDENTIALS_REFUSED, lambda w: w.credentials_refused),
     (NO_PRIMARY, lambda w: w.credentials is None or w.recorded_primary is None),
     (NO_MAJORITY, lambda w: w.asked_all and w.agreed_primary is None),
     (FAILING_OVER, lambda w: w.failing_over),
@@ -113,6 +123,12 @@ def app_statuses(world: World) -> Iterator[ops.StatusBase]:
     """Yield the statuses of the application that hold; active when none does."""
     yield from _problems(world)
     yield from _holding(APP_RULES, world, _expiring(world))
+
+
+def is_all_right(world: World) -> bool:
+    """Whether this unit, and for its leader the application, is active."""
+    found = [*unit_statuses(world), *(app_statuses(world) if world.is_leader else ())]
+    return all(isinstance(each, ops.ActiveStatus) for each in found)
 
 
 def owing(reasons: Sequence[str]) -> ops.StatusBase:

@@ -29,6 +29,7 @@ from constants import (
     SENTINEL_SERVES,
     STORAGE_DIR,
     TLS_DIR,
+    WAKE_FOR,
     WAKE_SERVICE,
 )
 from errors import WorkloadError
@@ -296,11 +297,20 @@ class Workload:
         """Remove the Sentinel's state: a later unit of this number must not begin with it."""
         self._call(lambda: self._container.remove_path(SENTINEL_DIR, recursive=True))
 
-    def notify_later(self) -> bool:
-        """Have Pebble send the charm a notice in a moment; False if one is under way."""
+    def notify_later(self, units: int | None = None) -> bool:
+        """Have Pebble send the charm a notice; False if one is under way.
+
+        Args:
+            units: what the hook waits for shows in this pod, where so many units are to be known:
+                the notice comes when it does. None: it may come true anywhere; in a moment.
+        """
 
         def start() -> bool:
-            if self._container.get_service(WAKE_SERVICE).is_running():
+            running = self._container.get_service(WAKE_SERVICE).is_running()
+            text = "soon\n" if units is None else f"here {units}\n"
+            # In root's own directory; the script reads it.
+            self._container.push(WAKE_FOR, text, permissions=0o644, user_id=0, group_id=0)
+            if running:
                 return False
             self._container.pebble.start_services([WAKE_SERVICE], timeout=0)
             return True

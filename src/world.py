@@ -290,6 +290,8 @@ class World:
     """The hosts of the units that are to stay, sorted by ordinal."""
     unmet: frozenset[str] = frozenset()
     """Those of them that have not joined the peer relation yet; their pods may not be there."""
+    units_known: bool = True
+    """Juju has said which units are to stay; else ``planned`` is what was last recorded."""
     leaving: frozenset[str] = frozenset()
     """The hosts of units that Juju is removing and has not removed yet."""
     purpose: Purpose = Routine()
@@ -308,6 +310,8 @@ class World:
     initialised: bool = False
     """A primary of this application has been up: from now on there is data to lose."""
     credentials: Credentials | None = None
+    credentials_refused: bool = False
+    """Juju does not give the passwords that there are, or does not say whether there are any."""
     credentials_kept: bool = True
     """The secret was there when this hook began. A secret made in a hook that fails is void."""
     config: Config = Config()

@@ -776,11 +776,44 @@ def test_a_wake_comes_soon_and_what_goes_on_for_long_less_often(apart: Apart):
     slept = node.directory / "charm/slept"
     assert slept.read_text().split() == ["2"] * 15 + ["30"]
     assert node.notices == [NOTICE] * 16
-    # A quiet minute starts anew.
+    # A quiet minute starts anew, and so does a machine.
     count = node.inside(f"{c.CONFIG_DIR}/live/wakes")
-    count.write_text("1000 99\n")
+    uptime_s = int(float(Path("/proc/uptime").read_text().split()[0]))
+    for last_s in (max(0, uptime_s - 62), uptime_s + 1000):
+        count.write_text(f"{last_s} 99\n")
+        assert node.run(c.WAKE) == 0
+        assert slept.read_text().split()[-1] == "2"
+
+
+def test_a_clock_that_is_set_back_makes_no_wake_late(apart: Apart):
+    (node,) = apart(1).nodes.values()
+    node.script("charm/shims/sleep", '#!/bin/sh\necho "$1" >>/charm/slept\n')
+    node.script("charm/shims/date", "#!/bin/sh\necho 2000000000\n")
+    for _ in range(16):
+        assert node.run(c.WAKE) == 0
+    # A minute of the machine's goes by, and the clock is set back by years.
+    node.script("charm/shims/date", "#!/bin/sh\necho 1000000000\n")
+    count = node.inside(f"{c.CONFIG_DIR}/live/wakes")
+    last_s, wakes = count.read_text().split()
+    count.write_text(f"{int(last_s) - 62} {wakes}\n")
     assert node.run(c.WAKE) == 0
-    assert slept.read_text().split()[-1] == "2"
+    assert (node.directory / "charm/slept").read_text().split()[-1] == "2"
+
+
+def test_a_wake_for_this_pod_comes_when_it_is_right(real: RealCluster):
+    node = next(iter(real.nodes.values()))
+    waits_for = node.inside(c.WAKE_FOR)
+    # One unit too many is planned: it has not come yet.
+    waits_for.write_text(f"here {len(real.nodes) + 1}\n")
+    began_s = time.monotonic()
+    notices = len(node.notices)
+    assert node.run(c.WAKE) == 0
+    assert time.monotonic() - began_s > 6
+    waits_for.write_text(f"here {len(real.nodes)}\n")
+    began_s = time.monotonic()
+    assert node.run(c.WAKE) == 0
+    assert time.monotonic() - began_s < 6
+    assert len(node.notices) == notices + 2
 
 
 @contextlib.contextmanager

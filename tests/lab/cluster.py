@@ -56,6 +56,7 @@ class Cluster:
     ):
         self.model = Model(name)
         self._config = dict(config or {})
+        self.forming_limit_s = LIMIT_S
         self._folder = folder
         self._settings = settings
         self._writers: dict[str, WriterProcess] = {}
@@ -69,13 +70,13 @@ class Cluster:
         """Deploy, wait until all is right, and start the clients."""
         Cluster.living.append(self)
         self.model.deploy(ROOT, app=APP, units=units, config=self._config, settings=self._settings)
-        self.until(lambda: self.not_active(units))
+        self.until(lambda: self.not_active(units), limit_s=self.forming_limit_s)
         asked = topology.ask_access(self.model, APP)
         first = f"{APP}-0."
         hosts = tuple(asked.hosts[0].replace(first, f"{APP}-{n}.", 1) for n in range(MOST_UNITS))
         self._access = wire.Access(APP, hosts, asked.redis_password, asked.sentinel_password)
         self._probe = topology.Probe(self.model, APP, self._access)
-        self.until(lambda: self._wrong(units), hold_s=HOLD_S)
+        self.until(lambda: self._wrong(units), hold_s=HOLD_S, limit_s=self.forming_limit_s)
         for mode in ("follow", "hold"):
             log = self._folder / f"{self.model.name}-{mode}"
             self._writers[mode] = WriterProcess(

@@ -72,7 +72,11 @@ def test_the_ports_wait_for_the_container_and_cost_nothing_at_rest(deploy: Deplo
 
 def test_a_refusal_of_ports_stops_nothing(deploy: Deploy, monkeypatch):
     def refuse(*_: int) -> None:
-        raise ModelError("ERROR connection is shut down")
+        error = hookcmds.Error(returncode=1, cmd=["open-port"], stderr="ERROR no")
+        raise ModelError("ERROR connection is shut down") from error
+
+    # For the second time in this hook.
+    monkeypatch.setenv("REDIS_K8S_TOOLS_THAT_FAILED", "open-port")
 
     monkeypatch.setattr(Unit, "set_ports", refuse)
     assert deploy(1).run(0, lambda on, _: on.start()).opened_ports == set()

@@ -69,3 +69,27 @@ def test_what_the_leader_records_wakes_all():
 def test_a_units_own_departure_wakes_it():
     own = {"JUJU_REMOTE_UNIT": "redis-k8s/2", "JUJU_DEPARTING_UNIT": UNIT}
     assert not events.is_idle(env("redis-peers-relation-departed", **own), never)
+
+
+@pytest.mark.parametrize(
+    ("hook", "routine"),
+    [
+        ("update-status", True),
+        ("sentinel-pebble-custom-notice", True),
+        ("redis-pebble-ready", False),
+        ("leader-elected", False),
+    ],
+)
+def test_what_tells_nothing_is_routine(hook, routine):
+    assert events.is_routine(env(hook)) is routine
+
+
+def test_a_tool_that_fails_leaves_the_question_to_the_charm(tmp_path, monkeypatch):
+    for tool in ("is-leader", "relation-get"):
+        (tmp_path / tool).write_text("#!/bin/sh\necho 'ERROR no' >&2\nexit 1\n")
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert events.ask_is_leader()
+    assert events.ask_has_tls()
+    hook = env("redis-peers-relation-changed", JUJU_REMOTE_UNIT="redis-k8s/2")
+    assert not events.is_idle(hook)

@@ -50,12 +50,21 @@ def own_sentinel(**changes: object) -> World:
     return with_sentinels(REPLICA, h1=view)
 
 
+REFUSED = replace(REPLICA, credentials=None, credentials_refused=True)
+LEAVES = replace(
+    at_rest(),
+    planned=(),
+    leaving=frozenset(at_rest().planned),
+    tls=TlsView(active=True, records={H0: TlsRecord("tls", redis="a", sentinel="a")}),
+)
+"""The others, on their way out, have taken their databags with them."""
 UNIT_CASES = [
     (status.NO_PEERS, World(app=APP, host=H1, has_peer_relation=False)),
     (status.LEAVING, replace(REPLICA, leaving=frozenset({H1}))),
     (status.NO_PEBBLE, replace(REPLICA, redis_container=ContainerView())),
     (status.NO_PEBBLE, replace(REPLICA, sentinel_container=ContainerView())),
     (status.NO_STORAGE, replace(REPLICA, storage_attached=False)),
+    (status.CREDENTIALS_REFUSED, REFUSED),
     (status.NO_PRIMARY, replace(REPLICA, recorded_primary=None)),
     (status.NO_PRIMARY, replace(REPLICA, credentials=None)),
     (status.NO_CERTIFICATE, replace(REPLICA, tls=TlsView(awaited=True))),
@@ -92,6 +101,8 @@ def test_every_message_of_a_unit_has_a_case():
 
 APP_CASES = [
     (status.NO_PEERS, World(app=APP, host=H0, has_peer_relation=False)),
+    (status.LEAVING, LEAVES),
+    (status.CREDENTIALS_REFUSED, replace(REFUSED, is_leader=True)),
     (status.NO_PRIMARY, replace(at_rest(), recorded_primary=None)),
     (status.NO_MAJORITY, with_sentinels(at_rest(), h1=None, h2=None)),
     (status.FAILING_OVER, all_sentinels(at_rest(), failing_over=True)),
