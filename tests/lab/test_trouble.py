@@ -175,7 +175,7 @@ def test_a_full_disk(trio: Cluster, role: str):
     unit = trio.primary() if role == "primary" else trio.replicas()[0]
     trio.model.fill_disk(unit, "database")
     try:
-        trio.until(lambda: trio.shows(unit, "blocked", "make room"), tick=True)
+        trio.until(lambda: trio.shows(unit, "blocked", "The volume is full"), tick=True)
     finally:
         trio.model.free_disk(unit, "database")
     trio.settle(tick=True)
