@@ -15,7 +15,7 @@ import pytest
 from lab import Model, sandbox
 from tests.lab.cluster import ROOT
 
-LIMIT_S = 1200
+LIMIT_S = 2400
 PLUGINS = ("pytest_asyncio.plugin", "pytest_operator.plugin")
 
 
