@@ -25,7 +25,6 @@ TOOLS = (
     "cat",
     "chown",
     "cut",
-    "date",
     "getent",
     "grep",
     "head",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.lab.cluster import APP, ROOT, Cluster
 Make = Callable[..., Cluster]
 HARD_S = 400.0
 """For a step of a life in which each hook is begun anew a dozen times."""
-COST = {"tool_cost_ms": 5}
+COST: dict[str, Any] = {"tool_cost_ms": 5}
 REST = {"relation-ids", "relation-list", "relation-get", "is-leader", "goal-state"}
 REST |= {"secret-get", "config-get"}
 """What is asked at rest."""
