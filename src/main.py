@@ -21,10 +21,13 @@ def main() -> None:
 
     if events.is_idle(os.environ):
         return
+    import ops
+
     import charm
     import hooktools
 
-    hooktools.main(charm.RedisK8sCharm)
+    with hooktools.second_chance():
+        ops.main(charm.RedisK8sCharm)
 
 
 if __name__ == "__main__":

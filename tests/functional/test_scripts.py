@@ -155,6 +155,7 @@ def test_one_that_stays_believes_a_unit_that_leaves_and_knows_more(
     conf = leaves.inside(c.SENTINEL_CONF)
     conf.write_text(f"{conf.read_text()}\nsentinel config-epoch {leaves.world.app} 1\n")
     leaves.start_sentinel()
+    patiently(lambda: leaves.sentinel.view().config_epoch == 1, "it knows of a later failover")
     stays.start_redis()
     says(stays, "waiting: a unit that leaves knows of a later failover")
     assert not answers(stays)

@@ -30,7 +30,10 @@ class Refreshed(Cluster):
         with mock.patch.object(self.model, "deploy", self._inherit):
             super().form(units)
 
-    def _inherit(self, charm: Path, app: str, units: int, settings: dict[str, Any]) -> None:
+    def _inherit(
+        self, charm: Path, app: str, units: int, config: dict[str, Any], settings: dict[str, Any]
+    ) -> None:
+        assert not config, "the earlier revision has none of these options"
         Model(self.model.name).deploy(EARLIER, app=app, units=units, settings=settings)
         self.until(lambda: self.not_active(units))
         self.passwords = {name: self.bags()[APP][name] for name in PASSWORDS}

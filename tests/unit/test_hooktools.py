@@ -49,8 +49,13 @@ def spent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_K8S_TOOLS_THAT_FAILED", tools)
 
 
+def run_charm() -> None:
+    with hooktools.second_chance():
+        ops.main(ops.CharmBase)
+
+
 class Run:
-    """One run of ``hooktools.main``, without a charm."""
+    """One run as ``main.py`` has it, without a charm."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, hook: str, error: Exception | None):
         self.anew: list[str] = []
@@ -82,10 +87,10 @@ def test_a_hook_that_a_tool_has_stopped_is_begun_anew_once_for_each_tool(monkeyp
     for tool in ("config-get", "relation-get"):
         run = Run(monkeypatch, "hooks/start", failure(tool))
         with pytest.raises(SystemExit, match="anew"):
-            hooktools.main(ops.CharmBase)
+            run_charm()
         assert run.anew
     run = Run(monkeypatch, "hooks/start", failure("config-get"))
-    hooktools.main(ops.CharmBase)
+    run_charm()
     assert (run.anew, run.asked) == ([], 1)
     monkeypatch.delenv("REDIS_K8S_TOOLS_THAT_FAILED")
 
@@ -95,7 +100,7 @@ def test_what_nothing_else_tells_ends_in_an_error(monkeypatch, hook):
     monkeypatch.setenv("REDIS_K8S_TOOLS_THAT_FAILED", "config-get")
     run = Run(monkeypatch, hook, failure("config-get"))
     with pytest.raises(SystemExit) as ended:
-        hooktools.main(ops.CharmBase)
+        run_charm()
     assert (ended.value.code, run.asked) == (1, 0)
 
 
@@ -107,14 +112,14 @@ def test_an_action_that_has_done_something_is_not_begun_anew(monkeypatch, acted)
     if acted:
         hooktools.note_act()
     with pytest.raises(SystemExit):
-        hooktools.main(ops.CharmBase)
+        run_charm()
     assert bool(run.anew) is not acted
 
 
 def test_an_error_of_the_charm_stays_one(monkeypatch):
     Run(monkeypatch, "hooks/start", ops.ModelError("no such container"))
     with pytest.raises(ops.ModelError):
-        hooktools.main(ops.CharmBase)
+        run_charm()
 
 
 def test_what_a_hook_wrote_before_it_was_begun_anew_does_not_count_as_kept(monkeypatch):
