@@ -84,7 +84,7 @@ class RedisK8sCharm(ops.CharmBase):
         self._world: World | None = None
         self._begun_with: tuple[bool, bool] | None = None
         self._fates: tuple[list[str], list[str], bool] | None = None
-        self._routine = False
+        self._routine = events.is_routine(os.environ)
         self._thorough = False
         self._handover_problem: str | None = None
         self._credentials: Credentials | None = None
@@ -135,7 +135,7 @@ class RedisK8sCharm(ops.CharmBase):
 
         Without the relation, or when a hook tells nothing and TLS is off.
         """
-        if events.is_routine(os.environ) and not self.config["enable-tls"]:
+        if self._routine and not self.config["enable-tls"]:
             return None
         if self.model.get_relation(c.CERTIFICATES_RELATION) is None:
             return None
@@ -152,7 +152,6 @@ class RedisK8sCharm(ops.CharmBase):
     # Events
 
     def _on_event(self, event: ops.EventBase) -> None:
-        self._routine = isinstance(event, ops.UpdateStatusEvent | ops.PebbleCustomNoticeEvent)
         world = self._reconcile()
         redis = world.own_redis
         # Each call costs as much as a look at a node.

@@ -67,6 +67,11 @@ _NAME_LIMIT = 15
 """The kernel keeps so much of a process's name."""
 
 
+def _is_own(service: pebble.Service) -> bool:
+    """Whether a service of a plan is one of the charm's; those run from its own directory."""
+    return service.command.startswith(f"{CONFIG_DIR}/")
+
+
 class Workload:
     """One workload container.
 
@@ -94,7 +99,7 @@ class Workload:
             return ContainerView()
         # An image may bring services of its own, under the same names too. What the charm puts
         # into the plan runs from its own directory, and nothing else is the charm's to start.
-        own = {n: s for n, s in planned.items() if s.command.startswith(f"{CONFIG_DIR}/")}
+        own = {name: service for name, service in planned.items() if _is_own(service)}
         running = frozenset(s.name for s in services if s.is_running())
         wake = own.get(WAKE_SERVICE)
         return ContainerView(
@@ -128,7 +133,7 @@ class Workload:
             programs = {
                 name: shlex.split(planned[name].command)[0].rpartition("/")[2][:_NAME_LIMIT]
                 for name in active
-                if name in planned and not planned[name].command.startswith(f"{CONFIG_DIR}/")
+                if name in planned and not _is_own(planned[name])
             }
             return dict(self._holder(line, programs) for line in text.splitlines())
 
