@@ -239,7 +239,7 @@ def readmit(hosts: Iterable[str], primary: str, access: Access) -> None:
         node = RedisNode(host, access)
 
         def is_in_sync() -> bool:
-            view = node.view()
+            view = _again(node.view)
             return view.primary_host == primary and view.link_up and view.is_logged
 
         if _within(READMIT_BUDGET_S, is_in_sync):
@@ -330,7 +330,7 @@ def _again(call: Callable[[], T]) -> T:
     """
     try:
         return call()
-    except redis.ConnectionError:
+    except (redis.ConnectionError, UnreachableError):
         return call()
 
 

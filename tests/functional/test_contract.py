@@ -10,11 +10,12 @@ import threading
 import pytest
 import redis
 
+import redis_client as redis_client_module
 import sentinel as sentinel_module
 from constants import REDIS_PORT, REPLICATION_USER, SENTINEL_PERIODS_MS
 from errors import RedisClientError, Refusal, RefusedError, UnreachableError
 from plan import FAILOVER_TIMEOUT_MS
-from redis_client import Access, RedisNode, ask, ask_all, connect
+from redis_client import Access, RedisNode, ask, ask_all, connect, pipelined
 from sentinel import Sentinel, handover, readmit
 from tests.fakes import Cluster
 from tests.functional.conftest import NOBODY, STRANGER
@@ -403,13 +404,38 @@ def test_a_handover_that_fails_in_the_pause_lifts_it(
     assert cluster.redis(source).view().is_primary
 
 
-def test_after_a_handover_the_others_are_readmitted_when_they_follow(cluster: AnyCluster):
+def test_after_a_handover_the_others_are_readmitted_when_they_follow(
+    cluster: AnyCluster, monkeypatch
+):
+    # However busy the machine is: how long the charm waits for them is not what is tested.
+    monkeypatch.setattr(sentinel_module, "READMIT_BUDGET_S", 60)
     source, (target, other) = cluster.primary, cluster.replicas
     make_eligible(cluster, target)
     handover(source, target, target, cluster.access, PAUSE_MS)
     assert cluster.redis(other).view().priority == 0
     readmit([other, NOBODY], target, cluster.access)
     assert cluster.redis(other).view().priority == 100
+
+
+def test_a_replica_that_hangs_up_since_it_is_told_to_follow_is_asked_again(
+    real: RealCluster, monkeypatch
+):
+    # Sentinel's order to follow closes all connections of the replica, the charm's among them.
+    replica = real.replicas[0]
+    real.redis(replica).set({"replica-priority": "0"})
+    asked: list[tuple[str, ...]] = []
+
+    def pipelined_and_cut(client, *commands):
+        asked.append(commands)
+        if len(asked) == 1:
+            # The reply to this is the last that comes.
+            commands = (("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"), *commands)
+        return pipelined(client, *commands)
+
+    monkeypatch.setattr(redis_client_module, "pipelined", pipelined_and_cut)
+    readmit([replica], real.primary, real.access)
+    assert len(asked) == 2
+    assert real.redis(replica).view().priority == 100
 
 
 def test_a_replica_that_does_not_follow_the_new_primary_is_not_readmitted(cluster: AnyCluster):
