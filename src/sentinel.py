@@ -239,7 +239,7 @@ def readmit(hosts: Iterable[str], primary: str, access: Access) -> None:
         node = RedisNode(host, access)
 
         def is_in_sync() -> bool:
-            view = _again(node.view)
+            view = _again(node.view, UnreachableError)
             return view.primary_host == primary and view.link_up and view.is_logged
 
         if _within(READMIT_BUDGET_S, is_in_sync):
@@ -323,14 +323,18 @@ def _await_promotion(executor: redis.Redis, access: Access, hold: Callable[[], N
     return promoted
 
 
-def _again(call: Callable[[], T]) -> T:
+def _again(call: Callable[[], T], cut: type[Exception] = redis.ConnectionError) -> T:
     """Call, and once more if the connection is cut.
 
     Sentinel cuts all clients of a node that it makes a replica, this one among them.
+
+    Args:
+        call: on a node.
+        cut: what it raises then.
     """
     try:
         return call()
-    except (redis.ConnectionError, UnreachableError):
+    except cut:
         return call()
 
 
