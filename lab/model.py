@@ -278,7 +278,7 @@ class Unit:
 
     @property
     def tag(self) -> str:
-        """The unit's name in paths and logs, ``unit-redis-k8s-0``."""
+        """The unit's name in paths and logs, ``unit-app-0``."""
         return f"unit-{self.pod}"
 
 

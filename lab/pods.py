@@ -85,7 +85,7 @@ class PodSpec:
     """A pod.
 
     Attributes:
-        name: such as ``redis-k8s-0``; also its host name.
+        name: such as ``app-0``; also its host name.
         hosts: the names of its address in its /etc/hosts, the full one first.
         charm_dir: the unpacked charm; each pod sees a copy that it may change.
         python_dir: with the base's Python as ``bin/python3``; None for the machine's own.
@@ -109,7 +109,7 @@ class PodSpec:
 
     @property
     def unit_tag(self) -> str:
-        """The unit's name in paths, such as ``unit-redis-k8s-0``."""
+        """The unit's name in paths, such as ``unit-app-0``."""
         return f"unit-{self.name}"
 
 

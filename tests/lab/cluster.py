@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lab import LabError, Model, sandbox
-from lab.clients import checker, topology, wire
-from lab.clients.checker import WriteLog
-from lab.clients.topology import NodeView
-from lab.clients.writer import WriterProcess
+from trials.clients import checker, topology, wire
+from trials.clients.checker import WriteLog
+from trials.clients.topology import NodeView
+from trials.clients.writer import WriterProcess
 
 ROOT = Path(__file__).parents[2]
 APP = "redis-k8s"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import trial
-from lab.clients import wire
-from lab.faults import FAULTS
-from lab.trial import Bench, Scene, Trial
+from trials import trial
+from trials.clients import wire
+from trials.faults import FAULTS
+from trials.trial import Bench, Scene, Trial
 
 ROOT = Path(__file__).parents[2]
 MANY_TIMES_LONGER_S = 60.0

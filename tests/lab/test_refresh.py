@@ -10,8 +10,8 @@ from typing import Any
 from unittest import mock
 
 from lab import Model
-from lab.clients import wire
 from tests.lab.cluster import APP, Cluster
+from trials.clients import wire
 
 EARLIER = Path(__file__).parent / "earlier-charm"
 UNITS = 3

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
-from lab.clients import topology, wire
-from lab.clients.checker import WriteLog
 from tests.lab.cluster import APP, PORTS, Cluster
+from trials.clients import topology, wire
+from trials.clients.checker import WriteLog
 
 
 class Secured(Cluster):

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import nemesis, trial
-from lab.clients import table, wire
-from lab.trial import APP, TROUBLE, Bench, LogMarks, Scene, Trial, median_and_worst
+from trials import nemesis, trial
+from trials.clients import table, wire
+from trials.trial import APP, TROUBLE, Bench, LogMarks, Scene, Trial, median_and_worst
 
 ROOT = Path(__file__).parents[1]
 SIZES = (1, 2, 3, 5)

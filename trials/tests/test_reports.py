@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab import bench, demo
-from lab.clients import chart, table
 from lab.model import HookRecord
+from trials import bench, demo
+from trials.clients import chart, table
 
 SVG = "{http://www.w3.org/2000/svg}"
 GOOD = chart.Step("kill the primary's <pod>", 2.0, 5.0, ("0.60 s", "0"))

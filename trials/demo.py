@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.client import LabError, Model
-from lab.clients import chart, checker, table, topology, wire
-from lab.clients.checker import WriteLog
-from lab.clients.writer import WriterProcess
 from lab.packing import read_meta
+from trials.clients import chart, checker, table, topology, wire
+from trials.clients.checker import WriteLog
+from trials.clients.writer import WriterProcess
 
 ROOT = Path(__file__).parents[1]
 APP = "redis-k8s"
@@ -336,10 +336,11 @@ def deploy(model: Model, charm: Path, progress: Progress, image: str = "") -> No
         DemoError: they never did; the text has the statuses.
     """
     start_s = time.monotonic()
-    progress.say(f"Deploying 3 units of {charm.name} in the lab, with real Redis and Pebble")
+    meta = read_meta(charm)
+    progress.say(f"Deploying 3 units of {meta.name} in the lab, with real Redis and Pebble")
     if image:
         progress.say(f"   made from image {image}")
-    model.deploy(charm, app=APP, units=3, resources=read_meta(charm).made_from(image))
+    model.deploy(charm, app=APP, units=3, resources=meta.made_from(image))
     units: dict = {}
     while time.monotonic() < start_s + 2 * STEP_LIMIT_S:
         units = model.status()["applications"][APP]["units"]
@@ -429,7 +430,7 @@ def main() -> int:
         if not right:
             keep_log(model, options.svg.with_suffix(".log"))
         if options.keep:
-            print(f"The model {model.name} is kept: .venv/bin/python -m lab --help")
+            print(f"The model {model.name} is kept: .venv/bin/python -m trials --help")
         else:
             model.destroy()
     print(f"{'All right' if right else 'NOT RIGHT'} in {time.monotonic() - start_s:.0f} s")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from lab.clients import wire
-from lab.clients.writer import Write
+from trials.clients import wire
+from trials.clients.writer import Write
 
 CHUNK = 10_000
 T = TypeVar("T")
@@ -146,7 +146,7 @@ def stored_numbers(
         RuntimeError: the Sentinels named no primary, or it did not answer; with the reason.
     """
     process = spawn(
-        [sys.executable, "-m", "lab.clients.checker"],
+        [sys.executable, "-m", "trials.clients.checker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from lab.clients import checker
-from lab.clients.reader import Read
-from lab.clients.writer import Write
+from trials.clients import checker
+from trials.clients.reader import Read
+from trials.clients.writer import Write
 
 REIGN_GAP_S = 0.5
 """A host whose acknowledgements are further apart than this may have lost and regained its role

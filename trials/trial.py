@@ -23,13 +23,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lab.authority import Authority
 from lab.client import LabError, LabTimeout, Model
-from lab.clients import checker, history, topology, wire
-from lab.clients.checker import RecordLog, WriteLog
-from lab.clients.reader import Read, ReaderProcess
-from lab.clients.writer import Mode, Write, WriterProcess
 from lab.packing import read_meta
+from trials.authority import Authority
+from trials.clients import checker, history, topology, wire
+from trials.clients.checker import RecordLog, WriteLog
+from trials.clients.reader import Read, ReaderProcess
+from trials.clients.writer import Mode, Write, WriterProcess
 
 APP = "redis-k8s"
 MOST_UNITS = 8

@@ -20,8 +20,8 @@ from typing import Any
 import redis
 from redis.exceptions import RedisError
 
-from lab.clients import wire
-from lab.clients.process import ClientProcess, run_client
+from trials.clients import wire
+from trials.clients.process import ClientProcess, run_client
 
 LAST = 5
 """How many numbers one read asks for."""
@@ -125,7 +125,7 @@ class ReaderProcess(ClientProcess):
         period_s: float = 0.02,
     ):
         settings = {"keys": list(keys), "period_s": period_s}
-        super().__init__(spawn, "lab.clients.reader", access, log=log, settings=settings)
+        super().__init__(spawn, "trials.clients.reader", access, log=log, settings=settings)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError, ResponseError
 
-from lab.clients import wire
+from trials.clients import wire
 
 _USABLE = "OK"
 # Right after a switch a Sentinel has no connection yet: a client may go on, but it is not right.
@@ -225,7 +225,7 @@ class Probe:
     def _ask(self, hosts: Mapping[str, str]) -> dict[str, NodeView]:
         if self._process is None or self._process.poll() is not None:
             self._process = self._model.spawn(
-                [sys.executable, "-m", "lab.clients.topology"],
+                [sys.executable, "-m", "trials.clients.topology"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -18,8 +18,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from lab.clients import wire
-from lab.clients.checker import RecordLog
+from trials.clients import wire
+from trials.clients.checker import RecordLog
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def log_in(access: wire.Access, host: str, port: int) -> Login:
 
 
 def main() -> None:
-    """Log in until standard input is closed; see `lab.clients.process.ClientProcess`."""
+    """Log in until standard input is closed; see `trials.clients.process.ClientProcess`."""
     settings = wire.read_settings()
     known: list[dict[str, Any]] = [settings]
     ended = threading.Event()

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import redis
 
-from lab.clients import checker, topology, wire
-from lab.clients.checker import Gap, WriteLog
-from lab.clients.topology import NodeView, RedisView, SentinelView
-from lab.clients.writer import Write, WriterProcess
+from trials.clients import checker, topology, wire
+from trials.clients.checker import Gap, WriteLog
+from trials.clients.topology import NodeView, RedisView, SentinelView
+from trials.clients.writer import Write, WriterProcess
 
 APP = "redis-k8s"
 PASSWORD = "a-password"

@@ -1,7 +1,7 @@
 # Copyright 2026 Canonical Ltd.
 # See LICENSE file for licensing details.
 
-"""Where the time of a trial went: ``python -m lab.timeline FOLDER``.
+"""Where the time of a trial went: ``python -m trials.timeline FOLDER``.
 
 Reads the logs that a trial of `faults` has kept (``--keep``), and prints, in the order of time,
 what each unit's containers came to: Pebble is up, services started, the guarded start decided,
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lab.clients.table import render
+from trials.clients.table import render
 
 UP = "Pebble is up"
 MARKS = (

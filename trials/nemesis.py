@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lab.client import LabError
-from lab.clients import wire
-from lab.trial import APP, Scene, TrialError
+from trials.clients import wire
+from trials.trial import APP, Scene, TrialError
 
 FIRST_UNITS = 3
 MOST = 5

@@ -23,8 +23,8 @@ from typing import Any, Literal
 import redis
 from redis.exceptions import ReadOnlyError, RedisError
 
-from lab.clients import wire
-from lab.clients.process import ClientProcess, run_client
+from trials.clients import wire
+from trials.clients.process import ClientProcess, run_client
 
 RETRY_S = 0.05
 Mode = Literal["follow", "hold", "stay"]
@@ -143,7 +143,7 @@ class WriterProcess(ClientProcess):
     ):
         self.key = key
         settings = {"key": key, "mode": mode, "address": address, "period_s": period_s}
-        super().__init__(spawn, "lab.clients.writer", access, log=log, settings=settings)
+        super().__init__(spawn, "trials.clients.writer", access, log=log, settings=settings)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from lab import timeline
+from trials import timeline
 
 REDIS = """\
 2026-01-01T00:00:01.000Z [pebble] Started daemon.

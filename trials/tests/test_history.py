@@ -4,12 +4,12 @@ import itertools
 
 import pytest
 
-from lab import nemesis
-from lab.clients import history
-from lab.clients.history import History, Overlap, Reign
-from lab.clients.reader import Read
-from lab.clients.writer import Write
-from lab.trial import median_and_worst
+from trials import nemesis
+from trials.clients import history
+from trials.clients.history import History, Overlap, Reign
+from trials.clients.reader import Read
+from trials.clients.writer import Write
+from trials.trial import median_and_worst
 
 ERROR = "TimeoutError: Timeout reading from socket"
 

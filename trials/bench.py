@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.client import Model, cache
-from lab.clients import table
 from lab.model import HookRecord
 from lab.packing import pack, read_meta
+from trials.clients import table
 
 ROOT = Path(__file__).parents[1]
 SIZES = (1, 3, 5, 9)

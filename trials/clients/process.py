@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lab.clients import wire
+from trials.clients import wire
 
 # One operation can take a search for the primary, a name that does not resolve, and a time-out.
 END_S = 20
