@@ -202,7 +202,7 @@ class Agent:
 
     def _update_presence(self) -> None:
         up = self.pod is not None and not self._lost
-        self._model.set_present(self.unit, up and self._connected and not self._frozen)
+        self._model.leases.set_present(self.unit, up and self._connected and not self._frozen)
         self._show_idle()
         self._model.touch()
 
@@ -343,7 +343,7 @@ class Agent:
             while any(other.life == "dying" for other in app.units.values()):
                 model.work.wait()
         if model.settings.departed == "late":
-            self._host.later(LATE_DEPARTED_S, lambda: model.leave_scopes(unit))
+            self._host.later(LATE_DEPARTED_S, lambda: model.relations.leave_scopes(unit))
         self._stop_watchers()
         self._up().terminate(GRACE_S)
         self._forget_pod()
@@ -789,7 +789,7 @@ class Agent:
         return {}
 
     def _log(self, level: str, source: str, text: str) -> None:
-        self._model.write_log(self.unit.tag, level, source, text)
+        self._model.log.write(self.unit.tag, level, source, text)
 
 
 def _drain(fd: int, lines: _Lines) -> bool:

@@ -118,9 +118,9 @@ class Controller:
         with model.lock:
             while True:
                 waits = [3600.0]
-                waits.append(model.expire_leases() - model.clock())
+                waits.append(model.leases.expire() - model.clock())
                 now = datetime.now(timezone.utc)
-                if moment := model.due_secrets(now):
+                if moment := model.secrets.due(now):
                     waits.append((moment - now).total_seconds())
                 model.work.wait(max(0.01, min(waits)))
 
@@ -304,31 +304,31 @@ class Controller:
 
     def op_integrate(self, first: str, second: str) -> str:
         """Relate two applications."""
-        relation = self.model.integrate(first, second)
+        relation = self.model.relations.integrate(first, second)
         return " ".join(f"{app}:{end.name}" for app, end in relation.ends.items())
 
     def op_remove_relation(self, first: str, second: str) -> None:
         """End the relation of two applications."""
-        self.model.remove_relation(first, second)
+        self.model.relations.end(first, second)
 
     def op_status(self, after: int, timeout_s: float) -> dict[str, Any]:
         """Return the status, and its version, as soon as that is beyond ``after``."""
         model = self.model
         with model.lock:
             model.seen.wait_for(lambda: model.version > after, min(timeout_s, WATCH_S))
-            return {"version": model.version, "status": model.status()}
+            return {"version": model.version, "status": model.statuses.everything()}
 
     def op_log(self, since: int, timeout_s: float) -> dict[str, Any]:
         """Return log lines after the first ``since``, as soon as there are any."""
         model = self.model
         with model.lock:
-            model.seen.wait_for(lambda: model.log_end > since, min(timeout_s, WATCH_S))
-            lines, end = model.log_since(since)
+            model.seen.wait_for(lambda: model.log.end > since, min(timeout_s, WATCH_S))
+            lines, end = model.log.since(since)
             return {"lines": lines, "end": end}
 
     def op_status_log(self, unit: str) -> list[dict[str, str]]:
         """Return the statuses that a unit has had."""
-        return self.model.status_log(unit)
+        return self.model.statuses.log_of(unit)
 
     def op_hooks(self, since: int) -> list[dict[str, Any]]:
         """Return the records of runs of dispatch."""
@@ -336,25 +336,25 @@ class Controller:
 
     def op_databags(self, app: str) -> dict[str, Any]:
         """Return all databags of an application's relations."""
-        return self.model.databags(app)
+        return self.model.relations.databags(app)
 
     def op_secrets(self, app: str) -> dict[str, Any]:
         """Return all secrets of an application and its units, with their content."""
-        return self.model.secrets_of(app)
+        return self.model.secrets.of_app(app)
 
     def op_add_secret(self, content: dict[str, str]) -> str:
         """Keep a secret of the user."""
-        return f"secret:{self.model.add_user_secret(content)}"
+        return f"secret:{self.model.secrets.add_of_user(content)}"
 
     def op_change_secret(
         self, secret: str, content: dict[str, str] | None, app: str, granted: bool
     ) -> None:
         """Change the content or the grants of a secret of the user."""
-        self.model.change_user_secret(secret, content, app, granted)
+        self.model.secrets.change_of_user(secret, content, app, granted)
 
     def op_remove_secret(self, secret: str) -> None:
         """Delete a secret of the user."""
-        self.model.remove_user_secret(secret)
+        self.model.secrets.remove_of_user(secret)
 
     def op_exec(
         self, unit: str, container: str, argv: list[str], stdin: str | None, timeout_s: float
@@ -466,8 +466,10 @@ class Controller:
         """
         chosen = self.model.unit(unit)
         with self.model.lock:
-            self.model.seen.wait_for(lambda: not self.model.leads_in_a_hook(chosen.app), LEADS_S)
-            self.model.elect(chosen)
+            self.model.seen.wait_for(
+                lambda: not self.model.leases.leads_in_a_hook(chosen.app), LEADS_S
+            )
+            self.model.leases.elect(chosen)
 
     def op_update_status(self, unit: str) -> None:
         """Let update-status be due now."""

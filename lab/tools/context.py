@@ -110,7 +110,7 @@ class HookContext:
         """
         with self.model.lock:
             for_leader = any(family.needs_leader() for family in self._families)
-            if for_leader and not self.model.is_leader(self.unit):
+            if for_leader and not self.model.leases.is_leader(self.unit):
                 raise CommitError("this unit is no longer the leader")
             for family in self._families:
                 family.check()

@@ -79,10 +79,10 @@ class RelationTools(Family):
         if app not in relation.ends or (not is_app and entity not in relation.bags):
             raise ToolError("permission denied")
         foreign_reader = is_app and own and not relation.peer
-        if foreign_reader and not self.model.is_leader(self.unit):
+        if foreign_reader and not self.model.leases.is_leader(self.unit):
             raise ToolError("permission denied")
         place = (relation.id, entity)
-        live = self.model.bag(relation, entity).data
+        live = self.model.relations.bag(relation, entity).data
         if own:
             merged = {**live, **self._bags.get(place, {})}
             return {k: v for k, v in sorted(merged.items()) if v != ""}
@@ -100,7 +100,7 @@ class RelationTools(Family):
             values.update(mapping(text))
         values.update(pairs(flags.words))
         entity = self.app.name if flags.on("app") else self.unit.name
-        if flags.on("app") and not self.model.is_leader(self.unit):
+        if flags.on("app") and not self.model.leases.is_leader(self.unit):
             raise ToolError("cannot write relation settings")
         self._bags.setdefault((relation.id, entity), {}).update(values)
         return ""
@@ -146,4 +146,4 @@ class RelationTools(Family):
         """Write the databags, but of relations that have gone."""
         for (relation_id, entity), values in self._bags.items():
             if relation_id in self.model.relations:
-                self.model.write_bag(self.model.relations[relation_id], entity, values)
+                self.model.relations.write_bag(self.model.relations[relation_id], entity, values)

@@ -46,7 +46,7 @@ class Scope:
 
     def need_leader(self) -> None:
         """Refuse what only the leader may do."""
-        if not self.model.is_leader(self.unit):
+        if not self.model.leases.is_leader(self.unit):
             raise ToolError("this unit is not the leader")
 
     def reachable(self, relation: Relation) -> ToldRelation | None:

@@ -77,7 +77,7 @@ class SecretTools(Family):
     def _find(self, text: str | None, label: str | None) -> Secret:
         if text:
             short = text.rpartition("/")[2].removeprefix("secret:")
-            return self._added.get(short) or self.model.secret(text)
+            return self._added.get(short) or self.model.secrets.find(text)
         known = [*self._added.values(), *self.model.secrets.values()]
         for secret in known:
             if secret.owner in (self.unit.name, self.unit.app) and self._label(secret) == label:
@@ -93,7 +93,7 @@ class SecretTools(Family):
 
     def _owned(self, text: str | None, label: str | None = None) -> Secret:
         secret = self._find(text, label)
-        if not self.model.owns(secret, self.unit):
+        if not self.model.secrets.owns(secret, self.unit):
             raise ToolError(f'secret "{secret.id}" not found')
         return secret
 
@@ -113,7 +113,7 @@ class SecretTools(Family):
         }
         if change.label and change.label in taken:
             raise ToolError(f'secret with label "{change.label}" already exists')
-        secret = Secret(self.model.new_secret_id(), owner, {1: change.content})
+        secret = Secret(self.model.secrets.new_id(), owner, {1: change.content})
         _apply(
             secret,
             SecretChange(None, change.label, change.description, change.rotate, change.expires),
@@ -140,7 +140,7 @@ class SecretTools(Family):
         if text is None and label is None:
             raise ToolError("require either a secret URI or label")
         secret = self._find(text, label)
-        if not self.model.may_read(secret, self.unit) and secret.id not in self._added:
+        if not self.model.secrets.may_read(secret, self.unit) and secret.id not in self._added:
             raise ToolError("permission denied")
         if text is not None and label is not None:
             # The label of an application's own secret is the owner's, for all units.
@@ -155,7 +155,7 @@ class SecretTools(Family):
             if pending and pending.content is not None:
                 content = pending.content
         else:
-            tracked = self.model.track(secret, self.unit, flags.on("refresh"))
+            tracked = self.model.secrets.track(secret, self.unit, flags.on("refresh"))
             content = secret.revisions.get(secret.latest if newest else tracked)
             if newest and pending and pending.content is not None:
                 content = pending.content
@@ -239,7 +239,9 @@ class SecretTools(Family):
 
     def secret_ids(self, argv: list[str], _: str) -> str:
         """Return the secrets this unit manages; nothing is null, as in Juju."""
-        owned = [s.id for s in self.model.secrets.values() if self.model.owns(s, self.unit)]
+        owned = [
+            s.id for s in self.model.secrets.values() if self.model.secrets.owns(s, self.unit)
+        ]
         return show(sorted(owned) or None, parse(argv))
 
     def needs_leader(self) -> bool:

@@ -36,7 +36,7 @@ class UnitTools(Family):
 
     def is_leader(self, argv: list[str], _: str) -> str:
         """Return whether this unit is the leader."""
-        return show(self.model.is_leader(self.unit), parse(argv))
+        return show(self.model.leases.is_leader(self.unit), parse(argv))
 
     def config_get(self, argv: list[str], _: str) -> str:
         """Return the options that are set or have a default, or one of them."""
@@ -59,7 +59,7 @@ class UnitTools(Family):
             self.scope.need_leader()
             self.app.status = status
         else:
-            self.model.set_workload(self.unit, status)
+            self.model.statuses.set_workload(self.unit, status)
         self.model.show()
         return ""
 
@@ -76,7 +76,7 @@ class UnitTools(Family):
             units = self.app.units.values()
             found: dict[str, Any] = {
                 "application-status": {
-                    **described(self.model.app_status(self.app)),
+                    **described(self.model.statuses.of_app(self.app)),
                     "units": {unit.name: described(unit.workload) for unit in units},
                 }
             }
@@ -101,7 +101,7 @@ class UnitTools(Family):
             if relation.peer or self.app.name not in relation.ends:
                 continue
             remote = self.model.apps[relation.remote(self.app.name)]
-            status = self.model.app_status(remote)
+            status = self.model.statuses.of_app(remote)
             named = relations.setdefault(relation.ends[self.app.name].name, {})
             joined = "joined" if relation.life == "alive" else "dying"
             named[remote.name] = {"status": joined, "since": utc(status.since)}
@@ -118,7 +118,7 @@ class UnitTools(Family):
             relation = self.model.relations[self.hook.relation_id]
             prefix = f"{relation.ends[self.app.name].name}:{relation.id}: "
         text = prefix + " ".join(flags.words)
-        self.model.write_log(self.unit.tag, level, f"unit.{self.unit.name}.juju-log", text)
+        self.model.log.write(self.unit.tag, level, f"unit.{self.unit.name}.juju-log", text)
         return ""
 
     def application_version_set(self, argv: list[str], _: str) -> str:
@@ -159,7 +159,7 @@ class UnitTools(Family):
     def leader_set(self, argv: list[str], _: str) -> str:
         """Keep the leader's settings until the hook ends."""
         flags = parse(argv)
-        if not self.model.is_leader(self.unit):
+        if not self.model.leases.is_leader(self.unit):
             raise ToolError("cannot write leadership settings: not the leader")
         self._leader_settings.update(pairs(flags.words))
         return ""
