@@ -20,29 +20,18 @@ from pathlib import Path
 
 from lab.client import LabError, Model
 from lab.packing import read_meta
-from trials.clients import chart, checker, table, topology, wire
-from trials.clients.checker import WriteLog
-from trials.clients.writer import WriterProcess
+from trials.clients import chart, checker, table, wire
+from trials.cluster import APP, ROOT, TROUBLE, Cluster, ClusterError
+from trials.waiting import HOLD_S, LOOK_EVERY_S
+from trials.writers import MODES, Writers
 
-ROOT = Path(__file__).parents[1]
-APP = "redis-k8s"
-MOST_UNITS = 5
+GROWN = 5
+"""How many units there are at most."""
 BEFORE_S = 3.0
 """Writes that nothing disturbs, so that the picture shows what is normal."""
-LOOK_EVERY_S = 0.2
-HOLD_S = 1.0
-"""How long all must be right without a break before it counts."""
 STEP_LIMIT_S = 60.0
 GAP_SHOWN_S = 0.25
 LOG_TAIL = 20
-
-
-class DemoError(Exception):
-    """The demo can't go on; the text says why."""
-
-
-# The clients' own errors are RuntimeErrors.
-TROUBLE = (DemoError, LabError, RuntimeError)
 
 
 class Progress:
@@ -101,41 +90,29 @@ COLUMNS = ("longest write gap", "lost", "lost, holding on", "all right after")
 
 
 class Demo:
-    """Runs the steps one after the other on one model.
+    """Runs the steps one after the other on one cluster.
 
     Args:
-        model: with the application deployed.
+        cluster: formed.
         folder: for the records of the writers.
         progress: shows what happens.
     """
 
-    def __init__(self, model: Model, folder: Path, progress: Progress):
+    def __init__(self, cluster: Cluster, folder: Path, progress: Progress):
         self.steps: list[Step] = []
-        self._model = model
+        self._cluster = cluster
+        self._model = cluster.model
         self._progress = progress
-        access = topology.ask_access(model, APP)
-        first = access.hosts[0]
-        # The hosts of units that come later too, as a client would have them in its settings.
-        hosts = [first.replace(f"{APP}-0", f"{APP}-{n}", 1) for n in range(MOST_UNITS)]
-        self._access = wire.Access(
-            APP, tuple(hosts), access.redis_password, access.sentinel_password
-        )
-        self._probe = topology.Probe(model, APP, self._access)
-        self._writers = {
-            mode: WriterProcess(
-                model.spawn, self._access, key=f"demo-{mode}", log=folder / mode, mode=mode
-            )
-            for mode in ("follow", "hold")
-        }
-        self.logs = {mode: WriteLog(folder / mode) for mode in self._writers}
-        self._lost: dict[str, set[int]] = {mode: set() for mode in self._writers}
+        self._writers = Writers(cluster.model, cluster.access, folder, prefix="demo-")
+        self.logs = self._writers.logs
+        self._lost: dict[str, set[int]] = {mode: set() for mode in MODES}
         self.started_s = time.monotonic()
 
     def close(self) -> None:
-        """Stop the writers and the probe."""
-        for writer in self._writers.values():
-            writer.stop()
-        self._probe.close()
+        """Stop the writers; one that had ended by itself is the last step's failure."""
+        wrong = self._writers.stop()
+        if self.steps:
+            self.steps[-1].wrong += wrong
 
     def run(self) -> None:
         """Run all steps."""
@@ -147,12 +124,11 @@ class Demo:
             self._model.kill_pod(self._primary())
             self._until_right(step, units=3)
         with self._step("3 -> 5 units") as step:
-            self._model.add_unit(APP, 2)
-            self._until_right(step, units=5)
-        highest = f"{APP}/{MOST_UNITS - 1}"
+            self._model.add_unit(APP, GROWN - 3)
+            self._until_right(step, units=GROWN)
+        highest = f"{APP}/{GROWN - 1}"
         with self._step(f"make {highest} the primary") as step:
-            leader = next(name for name, unit in self._units().items() if unit["leader"])
-            self._act(step, leader, "switchover", {"unit": highest})
+            self._act(step, self._cluster.leader(), "switchover", {"unit": highest})
             self._until_right(step, units=5)
             if self._primary() != highest:
                 step.wrong.append(f"{self._primary()} is the primary, not {highest}")
@@ -160,7 +136,7 @@ class Demo:
             self._model.remove_unit(APP, 2)
             self._until_right(step, units=3)
         with self._step("run the actions") as step:
-            for unit in sorted(self._units()):
+            for unit in self._cluster.units():
                 said = self._act(step, unit, "check-service").get("result")
                 if said != "Service is running":
                     step.wrong.append(f"check-service on {unit} says {said}")
@@ -170,15 +146,11 @@ class Demo:
             self._until_right(step, units=3)
         self._finish()
 
-    def _units(self) -> dict[str, dict]:
-        return self._model.status()["applications"][APP]["units"]
-
     def _primary(self) -> str:
-        views, _, _ = self._probe.look()
-        found = [unit for unit, v in views.items() if v.redis and v.redis.role == "primary"]
-        if len(found) != 1:
-            raise DemoError(f"There should be one primary, there are {len(found)}")
-        return found[0]
+        primary = self._cluster.primary()
+        if primary is None:
+            raise ClusterError("There should be one primary")
+        return primary
 
     def _act(
         self, step: Step, unit: str, action: str, params: dict[str, str] | None = None
@@ -212,51 +184,26 @@ class Demo:
         self._model.wait_idle(STEP_LIMIT_S)
 
     def _until_right(self, step: Step, units: int) -> None:
-        deadline_s = step.start_s + STEP_LIMIT_S
-        right_since_s: float | None = None
         broken: set[str] = set()
-        while True:
-            asked_s = time.monotonic()
-            found = self._problems(units, broken) + self._not_writing()
-            if found:
-                right_since_s = None
-            elif right_since_s is None:
-                right_since_s = asked_s
-            now_s = time.monotonic()
-            if right_since_s is not None and now_s - right_since_s >= HOLD_S:
-                step.settled_s = right_since_s - step.start_s
-                break
-            if now_s > deadline_s:
-                step.wrong += found or ["it was right for moments only"]
-                break
+
+        def more() -> list[str]:
+            broken.update(self._cluster.broken())
+            return self._writers.silent(GAP_SHOWN_S)
+
+        def tell(found: list[str]) -> None:
             self._show(step.start_s, found[0] if found else "all is right")
-            time.sleep(max(0.0, LOOK_EVERY_S - (now_s - asked_s)))
+
+        left_s = step.start_s + STEP_LIMIT_S - time.monotonic()
+        outcome = self._cluster.until_right(units, more, left_s, tell)
+        if outcome.since_s is None:
+            step.wrong += outcome.missing
+        else:
+            step.settled_s = outcome.since_s - step.start_s
         step.wrong += sorted(broken)
-
-    def _problems(self, units: int, broken: set[str]) -> list[str]:
-        views, planned, found = self._probe.look()
-        for name, unit in self._units().items():
-            if unit["agent"]["current"] == "error":
-                broken.add(f"{name} was in error: {unit['agent']['message']}")
-        if planned != units:
-            found.append(f"{planned} units are planned, not {units}")
-        return found + topology.problems(views, planned)
-
-    def _not_writing(self) -> list[str]:
-        """Return since when the clients get no acknowledgement, and what they get instead."""
-        found = []
-        for mode, log in self.logs.items():
-            writes = log.read()
-            good = next((w.end_s for w in reversed(writes) if w.error is None), self.started_s)
-            still_s = time.monotonic() - good
-            if still_s > GAP_SHOWN_S:
-                error = (writes[-1].error if writes else None) or "no answer yet"
-                found.append(f"no write ({mode}) for {still_s:.1f} s: {error}")
-        return found
 
     def _show(self, since_s: float, text: str) -> None:
         count = len(checker.acknowledged(self.logs["follow"].read()))
-        state = next(iter(self._not_writing()), text)
+        state = next(iter(self._writers.silent(GAP_SHOWN_S)), text)
         self._progress.update(f"   {time.monotonic() - since_s:5.1f} s  {count:6} writes  {state}")
 
     def _watch(self, text: str, seconds: float) -> None:
@@ -267,19 +214,16 @@ class Demo:
 
     def _check(self, step: Step) -> None:
         """Read everything back, and put what is newly missing down to this step."""
-        written = {mode: list(log.read()) for mode, log in self.logs.items()}
-        stored = checker.stored_numbers(
-            self._model.spawn, self._access, [w.key for w in self._writers.values()]
-        )
+        written = self._writers.written()
+        stored = self._writers.stored(self._cluster.access)
+        step.wrong += self._writers.ended()
         new = {}
-        for mode, writer in self._writers.items():
-            missing = set(checker.lost(written[mode], stored[writer.key])) - self._lost[mode]
+        for mode, key in self._writers.keys.items():
+            missing = set(checker.lost(written[mode], stored[key])) - self._lost[mode]
             self._lost[mode] |= missing
             new[mode] = len(missing)
             if missing:
                 step.wrong.append(f"{len(missing)} acknowledged writes are lost ({mode})")
-            if not writer.running():
-                step.wrong.append(f"The writer ({mode}) ended by itself")
         step.lost, step.lost_holding = new["follow"], new["hold"]
         step.gap_s = checker.longest_gap_s(written["follow"], step.start_s, step.end_s)
 
@@ -288,12 +232,7 @@ class Demo:
         last = self.steps[-1]
         self._watch("the last writes", HOLD_S)
         self._check(last)
-        status = self._model.status()["applications"][APP]["units"]
-        for name, unit in sorted(status.items()):
-            if unit["workload"]["current"] != "active":
-                last.wrong.append(
-                    f"{name} is {unit['workload']['current']}: {unit['workload']['message']}"
-                )
+        last.wrong += self._cluster.not_active(3)
 
 
 def picture(demo: Demo) -> str:
@@ -329,35 +268,19 @@ def picture(demo: Demo) -> str:
     )
 
 
-def deploy(model: Model, charm: Path, progress: Progress, image: str = "") -> None:
+def deploy(cluster: Cluster, name: str, progress: Progress, image: str = "") -> None:
     """Deploy three units and wait until they serve.
 
     Raises:
-        DemoError: they never did; the text has the statuses.
+        ClusterError: they never did; the text has what is not right.
     """
     start_s = time.monotonic()
-    meta = read_meta(charm)
-    progress.say(f"Deploying 3 units of {meta.name} in the lab, with real Redis and Pebble")
+    progress.say(f"Deploying 3 units of {name} in the lab, with real Redis and Pebble")
     if image:
         progress.say(f"   made from image {image}")
-    model.deploy(charm, app=APP, units=3, resources=meta.made_from(image))
-    units: dict = {}
-    while time.monotonic() < start_s + 2 * STEP_LIMIT_S:
-        units = model.status()["applications"][APP]["units"]
-        states = [unit["workload"]["current"] for unit in units.values()]
-        if states.count("active") == 3 and not topology.settled(model, APP):
-            progress.say(f"   3 units serve after {time.monotonic() - start_s:.1f} s")
-            model.wait_idle(STEP_LIMIT_S)
-            return
-        progress.update(
-            "   "
-            + "  ".join(
-                f"{name} {unit['workload']['current']}: {unit['workload']['message']}".strip(": ")
-                for name, unit in sorted(units.items())
-            )
-        )
-        time.sleep(LOOK_EVERY_S)
-    raise DemoError(f"The units never came up: {units}")
+    cluster.form(3, tell=lambda found: progress.update("   " + "  ".join(found)))
+    progress.say(f"   3 units serve after {time.monotonic() - start_s:.1f} s")
+    cluster.model.wait_idle(STEP_LIMIT_S)
 
 
 def show(demo: Demo, svg: Path, progress: Progress) -> bool:
@@ -376,11 +299,10 @@ def show(demo: Demo, svg: Path, progress: Progress) -> bool:
     return not wrong
 
 
-def run(model: Model, charm: Path, svg: Path, progress: Progress, image: str = "") -> bool:
-    """Run the demo on a fresh model, show its results, and tell whether all was right."""
-    deploy(model, charm, progress, image)
+def run(cluster: Cluster, svg: Path, progress: Progress) -> bool:
+    """Run the demo on a formed cluster, show its results, and tell whether all was right."""
     with tempfile.TemporaryDirectory() as folder:
-        demo = Demo(model, Path(folder), progress)
+        demo = Demo(cluster, Path(folder), progress)
         complete = False
         try:
             demo.run()
@@ -416,12 +338,13 @@ def main() -> int:
     progress = Progress()
     start_s = time.monotonic()
 
-    if options.model in Model.list():
-        Model(options.model).destroy()
-    model = Model(options.model)
+    charm = options.charm.resolve()
+    cluster = Cluster(options.model, charm, image=options.image)
+    model = cluster.model
     right = False
     try:
-        right = run(model, options.charm.resolve(), options.svg, progress, options.image)
+        deploy(cluster, read_meta(charm).name, progress, options.image)
+        right = run(cluster, options.svg, progress)
     except TROUBLE as e:
         print(f"WRONG: {e}")
     except KeyboardInterrupt:
@@ -430,9 +353,10 @@ def main() -> int:
         if not right:
             keep_log(model, options.svg.with_suffix(".log"))
         if options.keep:
+            cluster.close()
             print(f"The model {model.name} is kept: .venv/bin/python -m trials --help")
         else:
-            model.destroy()
+            cluster.destroy()
     print(f"{'All right' if right else 'NOT RIGHT'} in {time.monotonic() - start_s:.0f} s")
     return 0 if right else 1
 

@@ -24,9 +24,11 @@ from typing import Any
 
 from trials import nemesis, trial
 from trials.clients import table, wire
-from trials.trial import APP, TROUBLE, Bench, LogMarks, Scene, Trial, median_and_worst
+from trials.cluster import APP, ROOT, TROUBLE, Cluster
+from trials.logs import LogMarks
+from trials.scene import Scene
+from trials.trial import Trial, median_and_worst
 
-ROOT = Path(__file__).parents[1]
 SIZES = (1, 2, 3, 5)
 CUT_S = 20.0
 AWAY_S = 8.0
@@ -61,7 +63,7 @@ class Fault:
     name: str
     act: Callable[[Scene], None]
     sizes: tuple[int, ...] = SIZES
-    prepare: Callable[[Bench], None] = lambda bench: None
+    prepare: Callable[[Cluster], None] = lambda cluster: None
     after: Callable[[int], int] = lambda units: units
     target_s: tuple[float, float | None] | None = None
     may_lose: bool = False
@@ -124,18 +126,18 @@ def _cut_out(scene: Scene) -> None:
 
 def _cut_pair(scene: Scene) -> None:
     unit = scene.the_primary()
-    companion = next(name for name in scene.bench.alive() if name != unit)
+    companion = next(name for name in scene.cluster.alive() if name != unit)
     scene.cut_pair(unit, companion, CUT_S)
 
 
 def _all_pods(scene: Scene) -> None:
-    for unit in scene.bench.alive():
+    for unit in scene.cluster.alive():
         scene.say(f"kill the pod of {unit}")
         scene.model.kill_pod(unit)
 
 
 def _switchover(scene: Scene) -> None:
-    leader = scene.bench.leader()
+    leader = scene.cluster.leader()
     scene.say(f"switchover on {leader}")
     result = scene.model.run(leader, "switchover")
     if result.status != "completed":
@@ -148,7 +150,7 @@ def _remove_primary(scene: Scene) -> None:
 
 
 def _remove_several(scene: Scene) -> None:
-    units = len(scene.bench.alive())
+    units = len(scene.cluster.alive())
     count = units - _after_several(units)
     scene.say(f"remove {count} of {units} units, with {scene.the_primary()}")
     scene.model.remove_unit(APP, count)
@@ -160,7 +162,7 @@ def _after_several(units: int) -> int:
 
 
 def _kill_the_leader_in_a_removal(scene: Scene) -> None:
-    leader = scene.bench.leader()
+    leader = scene.cluster.leader()
     scene.say(f"remove {scene.the_primary()}")
     scene.model.remove_unit(APP)
     # Each run has another moment: the handover is under way, done, being forgotten.
@@ -182,7 +184,7 @@ def _empty_volume(scene: Scene) -> None:
 
 
 def _empty_majority(scene: Scene) -> None:
-    alive = scene.bench.alive()
+    alive = scene.cluster.alive()
     primary = scene.the_primary()
     others = [unit for unit in alive if unit != primary]
     for unit in [primary, *others[: len(alive) // 2]]:
@@ -206,7 +208,7 @@ def _contention(scene: Scene) -> None:
 
 
 def _to_zero_and_back(scene: Scene) -> None:
-    units = len(scene.bench.alive())
+    units = len(scene.cluster.alive())
     scene.say("remove every unit")
     scene.model.remove_unit(APP, units)
     scene.model.wait(lambda s: not s["applications"][APP]["units"], 60, "the last unit to leave")
@@ -214,13 +216,13 @@ def _to_zero_and_back(scene: Scene) -> None:
     scene.model.add_unit(APP, units)
 
 
-def _highest_is_primary(bench: Bench) -> None:
-    bench.move_primary(bench.alive()[-1])
+def _highest_is_primary(cluster: Cluster) -> None:
+    cluster.move_primary(cluster.alive()[-1])
 
 
-def _lowest_leads_and_highest_is_primary(bench: Bench) -> None:
-    bench.model.elect(bench.alive()[0])
-    bench.move_primary(bench.alive()[-1])
+def _lowest_leads_and_highest_is_primary(cluster: Cluster) -> None:
+    cluster.model.elect(cluster.alive()[0])
+    cluster.move_primary(cluster.alive()[-1])
 
 
 SOME = (2, 3, 5)
@@ -376,23 +378,22 @@ def _target(name: str, units: int, gap: float | None, worst: float | None) -> st
     return bar + ("" if kept else " missed")
 
 
-def run_once(bench: Bench, fault: Fault, units: int, number: int, results: Results) -> None:
-    """Make one trial, on the bench as it is if the last one left it right, else on a new one."""
+def run_once(cluster: Cluster, fault: Fault, units: int, number: int, results: Results) -> None:
+    """Make one trial, on the cluster as it is if the last one left it right, else on a new one."""
     folder = results.folder / f"{fault.name}-{units}-{number}".replace(" ", "-")
     try:
-        if results.trials and not results.trials[-1].wrong:
-            bench.restore(units)
-        else:
-            bench.deploy(units)
-        fault.prepare(bench)
+        if not results.trials or results.trials[-1].wrong:
+            cluster.form(units)
+        cluster.restore(units)
+        fault.prepare(cluster)
     except TROUBLE as e:
-        LogMarks(bench.model).keep(folder)
+        LogMarks(cluster.model).keep(folder)
         wrong = [f"It could not begin: {e}"]
         results.add(Trial(fault.name, number, units, wrong=wrong, kept=str(folder)))
         return
     results.add(
         trial.run(
-            bench,
+            cluster,
             fault.act,
             name=fault.name,
             number=number,
@@ -405,23 +406,23 @@ def run_once(bench: Bench, fault: Fault, units: int, number: int, results: Resul
 
 
 def run_matrix(
-    bench: Bench, names: Sequence[str], sizes: Sequence[int], runs: int, results: Results
+    cluster: Cluster, names: Sequence[str], sizes: Sequence[int], runs: int, results: Results
 ) -> None:
     """Make all trials of the cells that make sense."""
     for units in sizes:
         for name in names:
             if units in FAULTS[name].sizes:
                 for number in range(1, runs + 1):
-                    run_once(bench, FAULTS[name], units, number, results)
+                    run_once(cluster, FAULTS[name], units, number, results)
 
 
 def run_nemesis(
-    bench: Bench, seconds: float, seed: int, only: int | None, results: Results
+    cluster: Cluster, seconds: float, seed: int, only: int | None, results: Results
 ) -> None:
     """Make rounds of random trouble for so many seconds; each that has begun is ended.
 
     Args:
-        bench: on which.
+        cluster: on which.
         seconds: for how long.
         seed: of the plan.
         only: one round of the plan, which alone is made, with the units that it begins with.
@@ -440,7 +441,7 @@ def run_nemesis(
             after=lambda _, plan=plan: plan.units_after,
             may_lose=plan.may_lose,
         )
-        run_once(bench, fault, plan.units, plan.number, results)
+        run_once(cluster, fault, plan.units, plan.number, results)
 
 
 def _pairs(pairs: Sequence[str]) -> dict[str, str]:
@@ -477,19 +478,19 @@ def main() -> int:
         print(f"seed {seed}")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     results = Results(options.folder or ROOT / "build" / "faults" / stamp, about, options.keep)
-    bench = Bench(
+    cluster = Cluster(
         options.model, options.charm.resolve(), settings, config, options.tls, options.image
     )
     stopped = False
     try:
         if options.nemesis is not None:
-            run_nemesis(bench, options.nemesis, seed, options.round, results)
+            run_nemesis(cluster, options.nemesis, seed, options.round, results)
         else:
-            run_matrix(bench, options.fault, options.units, options.runs, results)
+            run_matrix(cluster, options.fault, options.units, options.runs, results)
     except KeyboardInterrupt:
         stopped = True
     finally:
-        bench.destroy()
+        cluster.destroy()
     print()
     print(summary(results.trials))
     for one in results.wrong:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from lab.client import LabError
 from trials.clients import wire
-from trials.trial import APP, Scene, TrialError
+from trials.cluster import APP
+from trials.scene import Scene, TrialError
 
 FIRST_UNITS = 3
 MOST = 5
@@ -140,12 +141,12 @@ def act(plan: Round) -> Callable[[Scene], None]:
 
 
 def _happen(scene: Scene, event: Event) -> None:
-    alive = scene.bench.alive()
+    alive = scene.cluster.alive()
     unit = alive[event.pick % len(alive)]
     if event.target == "leader":
-        unit = scene.bench.leader()
+        unit = scene.cluster.leader()
     elif event.target == "primary":
-        unit = scene.bench.primary() or unit
+        unit = scene.cluster.primary() or unit
     try:
         _do(scene, event, unit)
     except (LabError, TrialError) as e:
@@ -170,7 +171,7 @@ def _do(scene: Scene, event: Event, unit: str) -> None:
     scene.say(f"{event.verb} {unit}")
     if event.verb == "switchover":
         # It may fail: there is nobody fit to take over while others are being killed.
-        result = model.run(scene.bench.leader(), "switchover", timeout_s=30)
+        result = model.run(scene.cluster.leader(), "switchover", timeout_s=30)
         scene.say(f"switchover {result.status}: {result.message}")
     elif event.verb == "delete-pod":
         model.kill_pod(unit, graceful=True)
@@ -189,5 +190,5 @@ def _do(scene: Scene, event: Event, unit: str) -> None:
     elif event.verb == "kill-pod":
         model.kill_pod(unit)
     else:
-        for name in scene.bench.alive():
+        for name in scene.cluster.alive():
             model.kill_pod(name)
