@@ -14,6 +14,9 @@ CODE = sorted(
     for path in LAB.rglob(f"*.{ending}")
     if "tests" not in path.relative_to(LAB).parts
 )
+MODULES = sorted(path for room in ("lab", "trials") for path in (ROOT / room).rglob("*.py"))
+MOST_LINES = 600
+MOST_LINES_OF_A_CLASS = 450
 
 
 def name(path: Path) -> str:
@@ -46,3 +49,16 @@ def test_the_lab_imports_nothing_of_what_stands_beside_it(path: Path):
 def test_the_lab_does_not_speak_of_what_is_tried_in_it(path: Path):
     text = path.read_text().lower()
     assert [word for word in ("redis", "sentinel", "valkey", "trials") if word in text] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_module_and_no_class_is_too_long_to_read(path: Path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    long = {
+        node.name: length
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > MOST_LINES_OF_A_CLASS
+    }
+    assert long == {}
