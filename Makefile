@@ -18,7 +18,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 PYTEST := $(BIN)/python -m pytest
 UNIT := tests/unit
 FUNCTIONAL := tests/functional
-LAB := tests/lab lab/tests
+LAB := tests/lab lab/tests trials/tests
 # pytest-operator is left out of all other runs, so it is named here. A real cluster takes its time.
 INTEGRATION := $(PYTEST) -p pytest_asyncio.plugin --asyncio-mode=auto -p pytest_operator.plugin \
 	--timeout=1800 -x tests/integration
@@ -31,14 +31,14 @@ setup:
 	@scripts/setup
 
 demo: $(setup_done)
-	@$(BIN)/python -m lab.demo $(if $(IMAGE),--image $(IMAGE))
+	@$(BIN)/python -m trials.demo $(if $(IMAGE),--image $(IMAGE))
 
 bench: $(setup_done)
-	@$(BIN)/python -m lab.bench $(if $(CHARM),--charm $(CHARM)) $(if $(IMAGE),--image $(IMAGE))
+	@$(BIN)/python -m trials.bench $(if $(CHARM),--charm $(CHARM)) $(if $(IMAGE),--image $(IMAGE))
 
 # ARGS takes options, see docs/contribute/run-the-faults.md.
 faults: $(setup_done)
-	@$(BIN)/python -m lab.faults $(if $(IMAGE),--image $(IMAGE)) $(ARGS)
+	@$(BIN)/python -m trials.faults $(if $(IMAGE),--image $(IMAGE)) $(ARGS)
 
 # The tests run in one pytest, so that the last line counts them all; mostly they wait, so two files at a
 # time. `make lab` runs the long ones too.

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -31,9 +31,44 @@ _REFUSALS = (
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; what is refused goes to stderr as one line."""
-    arguments = _parser().parse_args(argv)
+class Columns(Protocol):
+    """More about units in the table of ``status``, from somebody who knows what they run."""
+
+    def of(self, status: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Return columns by unit."""
+        ...
+
+    def close(self) -> None:
+        """End what was started to know them."""
+        ...
+
+
+class NoColumns:
+    """Adds nothing."""
+
+    def __init__(self, model: Model) -> None: ...
+
+    def of(self, status: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Return nothing."""
+        return {}
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    program: str = "python -m lab",
+    columns: Callable[[Model], Columns] = NoColumns,
+) -> int:
+    """Run one command and return its exit code; what is refused goes to stderr as one line.
+
+    Args:
+        argv: the words after the program's name; those of this process when left out.
+        program: its name, for the help.
+        columns: makes what adds to the table of ``status``.
+    """
+    arguments = _parser(program).parse_args(argv, argparse.Namespace(columns=columns))
     model = Model(arguments.model)
     try:
         return arguments.command(model, arguments) or 0
@@ -48,8 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
     default = os.environ.get("LAB_MODEL", "lab")
     parser.add_argument(
         "-m", "--model", default=default, help="the model's name ($LAB_MODEL, or lab)"
@@ -167,7 +202,7 @@ def _deploy(model: Model, given: argparse.Namespace) -> None:
 
 
 def _status(model: Model, given: argparse.Namespace) -> None:
-    columns = _RedisColumns(model)
+    columns: Columns = given.columns(model)
     try:
         while True:
             status = model.status()
@@ -184,41 +219,6 @@ def _status(model: Model, given: argparse.Namespace) -> None:
             time.sleep(WATCH_S)
     finally:
         columns.close()
-
-
-class _RedisColumns:
-    """More about the units of applications that the lab's Redis clients understand."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._probes: dict[str, Any] = {}
-
-    def of(self, status: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-        """Return columns by unit; nothing of an application that does not answer yet."""
-        found: dict[str, dict[str, str]] = {}
-        for name, app in status["applications"].items():
-            if {"redis", "sentinel"} <= set(app["containers"]) and app["units"]:
-                # Only a Redis is worth the import of a Redis client.
-                from lab.clients import topology
-
-                try:
-                    if name not in self._probes:
-                        self._probes[name] = topology.Probe(self._model, name)
-                    views, _, _ = self._probes[name].look()
-                    found.update(topology.as_columns(views))
-                except (RuntimeError, LabError):
-                    # Its units are still starting and tell no passwords.
-                    self._close(name)
-        return found
-
-    def _close(self, name: str) -> None:
-        if probe := self._probes.pop(name, None):
-            probe.close()
-
-    def close(self) -> None:
-        """End what asks the Redis."""
-        for name in list(self._probes):
-            self._close(name)
 
 
 def table(status: Mapping[str, Any], extra: Mapping[str, Mapping[str, str]]) -> str:

@@ -123,7 +123,7 @@ class Network:
     def remove_pod(self, address: str, namespace: int, name: str = "") -> None:
         """Take the pod's link and its cuts away and let go of its namespace and its address."""
         # The link first: a pod that was cut off may have answers waiting to be sent again, and
-        # what a dead primary says after its end is an acknowledgement that nobody stands for.
+        # what a dead server says after its end is an acknowledgement that nobody stands for.
         self._ip(self._router, f"link del {_link(address)}")
         self.unblock(address)
         os.close(namespace)

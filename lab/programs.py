@@ -20,9 +20,6 @@ _FIRST_GO = (1, 21)
 _PACKAGES = {
     "ip": "iproute2",
     "newuidmap": "uidmap",
-    "redis-cli": "redis-tools",
-    "redis-sentinel": "redis-sentinel",
-    "redis-server": "redis-server",
 }
 
 

@@ -50,7 +50,7 @@ def next_hook(model: Model, unit: Unit, events: Sequence[Hook], now: float) -> H
                 name = f"{relation.ends[unit.app].name}-relation-created"
                 remote = relation.remote(unit.app)
                 return Hook("relation-created", name, relation.id, remote_app=remote)
-        if model.is_leader(unit) and not told.leader:
+        if model.leases.is_leader(unit) and not told.leader:
             return Hook("leader-elected", "leader-elected")
     if events:
         return events[0]
@@ -103,7 +103,7 @@ def committed(model: Model, unit: Unit, hook: Hook) -> None:
     elif hook.kind == "remove":
         told.removed = True
     elif hook.kind == "leader-elected":
-        told.leader = model.is_leader(unit)
+        told.leader = model.leases.is_leader(unit)
     elif hook.kind == "update-status":
         unit.update_status_at = model.clock() + model.settings.update_status_s
     elif hook.kind == "storage-attached":
@@ -178,7 +178,7 @@ def _storage_hook(model: Model, unit: Unit) -> Hook | None:
 
 def _secret_hooks(model: Model, unit: Unit) -> Iterator[Hook]:
     everything = sorted(model.secrets.values(), key=lambda secret: secret.id)
-    owned = [secret for secret in everything if model.owns(secret, unit)]
+    owned = [secret for secret in everything if model.secrets.owns(secret, unit)]
 
     def hook(kind: str, secret_id: str, label: str, revision: int = 0, version: int = 0) -> Hook:
         return Hook(
@@ -243,7 +243,7 @@ def _relation_hook(model: Model, unit: Unit, relation: Relation) -> Hook | None:
         )
 
     def version(entity: str) -> int:
-        return model.bag(relation, entity).version
+        return model.relations.bag(relation, entity).version
 
     if told.changed_next:
         return hook("relation-changed", told.changed_next, version=version(told.changed_next))
@@ -291,4 +291,4 @@ def _relation_committed(model: Model, unit: Unit, hook: Hook) -> None:
         told.broken = True
         if relation is not None:
             relation.scope.discard(unit.name)
-            model.drop_finished_relations()
+            model.relations.drop_finished()

@@ -12,8 +12,8 @@ from lab import LabError, Model
 from lab.model import PROFILES, ModelError, Settings
 from lab.network import Network
 from lab.pods import ContainerSpec, Pod, PodSpec
+from lab.tests.probe import IDLE_S, PROBE, Recorder, lab_home, model, on_hooks, sh
 from lab.tests.sandboxed import sandboxed
-from lab.tests.test_juju_lab import IDLE_S, PROBE, Recorder, lab_home, model, on_hooks, sh
 
 __all__ = ["lab_home", "model"]
 

@@ -47,7 +47,7 @@ class World:
         for storage in self.model.storages.values():
             storage.mounted = storage.mounted or storage.unit == unit.name
         resolver.pod_started(self.model, unit, interrupted)
-        self.model.set_present(unit, True)
+        self.model.leases.set_present(unit, True)
 
     def unit(self, number: int, app: str = "probe") -> Unit:
         return self.model.unit(f"{app}/{number}")
@@ -103,7 +103,7 @@ def test_a_new_unit_hears_of_the_application_databag_before_any_joined():
     world = World()
     world.deploy(1)
     relation = world.model.relations[0]
-    world.model.write_bag(relation, "probe", {"primary": "probe/0"})
+    world.model.relations.write_bag(relation, "probe", {"primary": "probe/0"})
     world.settle()
     world.since()
     world.add(1)
@@ -120,7 +120,7 @@ def test_the_writing_leader_too_is_told_of_the_application_databag():
     world = World()
     world.deploy(2)
     world.since()
-    world.model.write_bag(world.model.relations[0], "probe", {"k": "1"})
+    world.model.relations.write_bag(world.model.relations[0], "probe", {"k": "1"})
     world.settle()
     assert world.ran == [(f"probe/{n}", "peers-relation-changed") for n in (0, 1)]
 
@@ -130,11 +130,11 @@ def test_changes_of_a_databag_come_as_one_event_and_never_to_the_writer():
     world.deploy(2)
     world.since()
     for value in ("1", "2", "2"):
-        world.model.write_bag(world.model.relations[0], "probe/0", {"k": value})
+        world.model.relations.write_bag(world.model.relations[0], "probe/0", {"k": value})
     world.settle()
     assert world.ran == [("probe/1", "peers-relation-changed")]
     world.since()
-    world.model.write_bag(world.model.relations[0], "probe/0", {"k": "2"})
+    world.model.relations.write_bag(world.model.relations[0], "probe/0", {"k": "2"})
     world.settle()
     assert world.ran == []
 
@@ -147,10 +147,10 @@ def test_a_change_while_its_event_runs_gives_one_more_event():
 
     def write_once_more(unit: Unit, hook: Hook) -> None:
         if len(world.ran) == 1:
-            world.model.write_bag(relation, "probe/0", {"k": "2"})
+            world.model.relations.write_bag(relation, "probe/0", {"k": "2"})
 
     world.on_hook = write_once_more
-    world.model.write_bag(relation, "probe/0", {"k": "1"})
+    world.model.relations.write_bag(relation, "probe/0", {"k": "1"})
     world.settle()
     assert world.ran == [("probe/1", "peers-relation-changed")] * 2
 
@@ -219,7 +219,7 @@ def test_the_others_hear_of_a_departure(departed: str, while_dying: int, after_d
     world.settle()
     assert world.since("probe/0").count("peers-relation-departed") == while_dying
     if departed == "late":
-        world.model.leave_scopes(leaver)
+        world.model.relations.leave_scopes(leaver)
     world.model.drop_unit(leaver)
     world.settle()
     assert world.since("probe/0").count("peers-relation-departed") == after_death
@@ -296,7 +296,7 @@ def test_a_new_unit_of_an_old_ordinal_starts_anew_with_the_old_storage():
     world = World()
     world.deploy(2)
     before = [s.id for s in world.model.storages.values()]
-    world.model.write_bag(world.model.relations[0], "probe/1", {"old": "value"})
+    world.model.relations.write_bag(world.model.relations[0], "probe/1", {"old": "value"})
     (leaver,) = world.model.choose_leavers("probe", 1)
     world.settle()
     world.model.drop_unit(leaver)
@@ -304,7 +304,7 @@ def test_a_new_unit_of_an_old_ordinal_starts_anew_with_the_old_storage():
     world.add(1)
     assert world.since("probe/1")[: len(FIRST_START)] == FIRST_START
     assert [s.id for s in world.model.storages.values()] == before
-    assert "old" not in world.model.databags("probe")["peers:0"]["probe/1"]
+    assert "old" not in world.model.relations.databags("probe")["peers:0"]["probe/1"]
 
 
 # Pods and agents.
@@ -350,7 +350,7 @@ def test_a_unit_in_error_runs_actions_and_nothing_else():
     world.deploy(1)
     unit = world.unit(0)
     resolver.failed(world.model, unit, Hook("config-changed", "config-changed", version=9))
-    world.model.write_bag(world.model.relations[0], "probe", {"k": "v"})
+    world.model.relations.write_bag(world.model.relations[0], "probe", {"k": "v"})
     assert resolver.next_hook(world.model, unit, (), world.now) is None
     action = world.model.add_action("probe/0", "sh", {"command": "true"})
     hook = resolver.next_hook(world.model, unit, (), world.now)
@@ -374,31 +374,31 @@ def test_a_leader_that_is_gone_keeps_its_lease_and_then_another_is_elected():
     world.deploy(2)
     world.since()
     world.now += 45
-    world.model.set_present(world.unit(0), False)
-    assert world.model.expire_leases() == pytest.approx(1000 + 30 + 60)
+    world.model.leases.set_present(world.unit(0), False)
+    assert world.model.leases.expire() == pytest.approx(1000 + 30 + 60)
     world.now = 1089.9
-    world.model.expire_leases()
-    assert world.model.is_leader(world.unit(0))
+    world.model.leases.expire()
+    assert world.model.leases.is_leader(world.unit(0))
     world.now = 1090
-    world.model.expire_leases()
+    world.model.leases.expire()
     world.settle()
     assert world.ran == [("probe/1", "leader-elected")]
     world.since()
-    world.model.set_present(world.unit(0), True)
+    world.model.leases.set_present(world.unit(0), True)
     world.settle()
-    assert world.ran == [] and not world.model.is_leader(world.unit(0))
+    assert world.ran == [] and not world.model.leases.is_leader(world.unit(0))
 
 
 def test_a_leader_that_is_back_in_time_keeps_the_leadership_and_hears_nothing():
     world = World()
     world.deploy(2)
     world.since()
-    world.model.set_present(world.unit(0), False)
+    world.model.leases.set_present(world.unit(0), False)
     world.now += 50
-    world.model.set_present(world.unit(0), True)
+    world.model.leases.set_present(world.unit(0), True)
     world.now += 500
-    world.model.expire_leases()
-    assert world.model.is_leader(world.unit(0))
+    world.model.leases.expire()
+    assert world.model.leases.is_leader(world.unit(0))
 
 
 def test_a_leaving_leader_leads_until_it_is_deleted():
@@ -406,7 +406,7 @@ def test_a_leaving_leader_leads_until_it_is_deleted():
     world.deploy(2)
     (leaver,) = world.model.choose_leavers("probe", 1)
     world.settle()
-    assert world.model.is_leader(leaver)
+    assert world.model.leases.is_leader(leaver)
     world.since()
     world.model.drop_unit(leaver)
     world.settle()
@@ -417,7 +417,7 @@ def test_elect_tells_the_new_leader_only():
     world = World()
     world.deploy(2)
     world.since()
-    world.model.elect(world.unit(1))
+    world.model.leases.elect(world.unit(1))
     world.settle()
     assert world.ran == [("probe/1", "leader-elected")]
 
@@ -430,14 +430,14 @@ def test_relations_are_created_joined_departed_and_broken():
     world.deploy(1)
     world.deploy(1, "other")
     world.since()
-    world.model.integrate("probe:downstream", "other")
+    world.model.relations.integrate("probe:downstream", "other")
     world.settle()
     assert world.since("probe/0") == [
         f"downstream-relation-{event}" for event in ("created", "joined", "changed")
     ]
     with pytest.raises(ModelError, match="already exists"):
-        world.model.integrate("probe:downstream", "other")
-    world.model.remove_relation("probe", "other:upstream")
+        world.model.relations.integrate("probe:downstream", "other")
+    world.model.relations.end("probe", "other:upstream")
     world.settle()
     assert {name for _, name in world.ran} == {
         f"{end}-relation-{event}"
@@ -452,7 +452,7 @@ def test_an_ambiguous_relation_is_refused():
     world.deploy(1)
     world.deploy(1, "other")
     with pytest.raises(ModelError, match="ambiguous"):
-        world.model.integrate("probe", "other")
+        world.model.relations.integrate("probe", "other")
 
 
 # Secrets.
@@ -469,7 +469,7 @@ def test_every_reader_is_told_of_a_new_revision_once():
     world.deploy(3)
     secret = _secret(world)
     for number in (0, 1):
-        world.model.track(secret, world.unit(number), refresh=False)
+        world.model.secrets.track(secret, world.unit(number), refresh=False)
     world.since()
     secret.revisions[2] = {"key": "two"}
     secret.revisions[3] = {"key": "three"}
@@ -482,11 +482,11 @@ def test_the_owner_removes_each_revision_that_nobody_tracks():
     world = World()
     world.deploy(2)
     secret = _secret(world)
-    world.model.track(secret, world.unit(1), refresh=False)
+    world.model.secrets.track(secret, world.unit(1), refresh=False)
     secret.revisions[2] = {"key": "two"}
     world.settle()
     assert "secret-remove" not in world.since()
-    world.model.track(secret, world.unit(1), refresh=True)
+    world.model.secrets.track(secret, world.unit(1), refresh=True)
     world.settle()
     assert world.ran == [("probe/0", "secret-remove")]
     assert world.details[-1].secret_revision == 1
@@ -500,10 +500,10 @@ def test_rotation_and_expiry_go_to_the_owner_when_they_are_due():
     secret.rotate, secret.rotates = "hourly", start + timedelta(hours=1)
     secret.expires = start + timedelta(hours=2)
     world.since()
-    assert world.model.due_secrets(start) == secret.rotates
+    assert world.model.secrets.due(start) == secret.rotates
     world.settle()
     assert world.since() == []
-    assert world.model.due_secrets(start + timedelta(hours=3)) is None
+    assert world.model.secrets.due(start + timedelta(hours=3)) is None
     world.settle()
     assert world.ran == [("probe/0", "secret-expired"), ("probe/0", "secret-rotate")]
     assert secret.rotates is not None and secret.rotates > start

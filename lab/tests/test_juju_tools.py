@@ -25,10 +25,10 @@ class World:
             self.model.add_app(app, "/charm", META, {}, {})
             for unit in self.model.add_units(app, count):
                 unit.address = f"10.1.0.{unit.number}"
-                self.model.set_present(unit, True)
+                self.model.leases.set_present(unit, True)
         for storage in self.model.storages.values():
             storage.mounted = True
-        self.model.integrate("probe:downstream", "other:upstream")
+        self.model.relations.integrate("probe:downstream", "other:upstream")
         self.settle()
         self.caches: dict[str, Any] = {}
 
@@ -188,11 +188,11 @@ def test_relation_set_is_seen_by_others_only_after_the_commit(world: World):
     assert call(writer, "relation-get", J, "-r", "peers:0", "--app", "-", "probe") == {"a": "b"}
     assert "k" not in call(reader, "relation-get", J, "-r", "peers:0", "-", "probe/0")
     writer.commit()
-    assert world.model.databags("probe")["peers:0"]["probe"] == {"a": "b"}
+    assert world.model.relations.databags("probe")["peers:0"]["probe"] == {"a": "b"}
     again = world.context("probe/0")
     call(again, "relation-set", "-r", "peers:0", "--file", "-", stdin='{"k": ""}')
     again.commit()
-    bag = world.model.databags("probe")["peers:0"]["probe/0"]
+    bag = world.model.relations.databags("probe")["peers:0"]["probe/0"]
     assert bag.get("n") == "1" and "k" not in bag
 
 
@@ -219,10 +219,10 @@ def test_the_app_databag_is_the_leaders_to_write(world: World):
     leader = world.context("probe/0")
     call(leader, "relation-set", "-r", "0", "--app", "a=b")
     call(leader, "relation-set", "-r", "0", "c=d")
-    world.model.elect(world.unit("probe/1"))
+    world.model.leases.elect(world.unit("probe/1"))
     with pytest.raises(CommitError):
         leader.commit()
-    assert "c" not in world.model.databags("probe")["peers:0"]["probe/0"]
+    assert "c" not in world.model.relations.databags("probe")["peers:0"]["probe/0"]
 
 
 def test_members_databags_are_cached_until_their_own_event(world: World):
@@ -232,7 +232,7 @@ def test_members_databags_are_cached_until_their_own_event(world: World):
 
     relation = world.model.relations[0]
     assert seen() is None
-    world.model.write_bag(relation, "probe/1", {"k": "new"})
+    world.model.relations.write_bag(relation, "probe/1", {"k": "new"})
     assert seen() is None
     # The agent forgets the bag when it is about to run the unit's event.
     world.caches["probe/0"].pop((0, "probe/1"))
@@ -243,7 +243,7 @@ def test_app_databags_are_read_once_in_a_hook(world: World):
     relation = world.model.relations[2]
     context = world.context()
     assert call(context, "relation-get", J, "-r", "2", "--app", "-", "other") == {}
-    world.model.write_bag(relation, "other", {"k": "v"})
+    world.model.relations.write_bag(relation, "other", {"k": "v"})
     assert call(context, "relation-get", J, "-r", "2", "--app", "-", "other") == {}
     assert call(world.context(), "relation-get", J, "-r", "2", "--app", "k", "other") == "v"
 
@@ -260,13 +260,13 @@ def test_relation_list_follows_what_the_charm_is_told(world: World):
 
 
 def test_a_relation_hook_knows_its_relation_and_unit(world: World):
-    world.model.write_bag(world.model.relations[2], "other/0", {"k": "v"})
+    world.model.relations.write_bag(world.model.relations[2], "other/0", {"k": "v"})
     hook = Hook("relation-changed", "downstream-relation-changed", 2, "other", "other/0")
     context = world.context("probe/0", hook)
     assert call(context, "relation-get", "k") == "v\n"
     assert call(context, "relation-ids", J) == ["downstream:2"]
     call(context, "juju-log", "--log-level", "WARNING", "--", "-hello")
-    lines, _ = world.model.log_since(0)
+    lines, _ = world.model.log.since(0)
     assert "WARNING unit.probe/0.juju-log downstream:2: -hello" in lines[-1]
 
 
@@ -305,7 +305,7 @@ def test_statuses(world: World):
     status = found["application-status"]
     assert (status["status"], status["message"]) == ("blocked", "no -- really")
     assert status["units"]["probe/0"]["status"] == "maintenance"
-    shown = world.model.status()["applications"]
+    shown = world.model.statuses.everything()["applications"]
     assert shown["probe"]["status"]["current"] == "blocked"
     assert shown["other"]["status"]["current"] == "waiting"
 
@@ -490,7 +490,7 @@ def test_a_grant_to_a_unit_ends_with_the_relation(world: World):
     call(owner, "secret-grant", "--relation", "2", "--unit", "other/0", secret)
     owner.commit()
     assert call(world.context("other/0"), "secret-get", J, secret)
-    world.model.remove_relation("probe", "other")
+    world.model.relations.end("probe", "other")
     world.settle()
     assert refused(world.context("other/0"), "secret-get", J, secret)[1] == "permission denied"
 

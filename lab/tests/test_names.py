@@ -9,8 +9,8 @@ import pytest
 
 from lab.model import Model, ModelError, Settings
 from lab.network import Network
+from lab.tests.podded import ENV, make_pod, shell, started_pods
 from lab.tests.sandboxed import sandboxed
-from lab.tests.test_pods import ENV, make_pod, shell, started_pods
 
 
 def _addresses(host: str) -> list[str]:

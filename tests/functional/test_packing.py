@@ -120,7 +120,7 @@ def test_all_that_the_charm_has_is_primed(packed: Packed, checkout: Path):
         if (checkout / name).exists():
             files = {p.relative_to(checkout) for p in (checkout / name).rglob("*") if p.is_file()}
             assert [path for path in sorted(files) if not (packed.charm / path).exists()] == []
-    left_out = {"lab", "tests", "docs", "scripts", ".git"}
+    left_out = {"lab", "trials", "tests", "docs", "scripts", ".git"}
     assert left_out.isdisjoint(path.name for path in packed.charm.iterdir())
 
 

@@ -13,9 +13,9 @@ import pytest
 
 import constants as c
 from errors import UnreachableError
-from lab.authority import Authority
 from redis_client import Access, RedisNode, Transport
 from tests.functional.real import patiently
+from trials.authority import Authority
 
 HOST = "127.0.0.14"
 

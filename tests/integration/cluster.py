@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 
-from lab.clients import topology, wire
 from tests.integration.engines import Engine
+from trials.clients import topology, wire
 
 APP = "redis-k8s"
 SETTLE_S = 120.0

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from lab.authority import Authority
-from lab.clients import wire
 from tests.integration.cluster import APP, Cluster
+from trials.authority import Authority
+from trials.clients import wire
 
 KEY = "integration"
 

@@ -11,25 +11,23 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lab import LabError, Model, sandbox
-from lab.clients import checker, topology, wire
-from lab.clients.checker import WriteLog
-from lab.clients.topology import NodeView
-from lab.clients.writer import WriterProcess
+from lab import LabError, sandbox
+from trials import cluster, waiting
+from trials.clients import checker, wire
+from trials.clients.checker import WriteLog
+from trials.clients.writer import Mode
+from trials.cluster import APP, PORTS, ROOT
+from trials.waiting import HOLD_S
+from trials.writers import Writers
 
-ROOT = Path(__file__).parents[2]
-APP = "redis-k8s"
-PORTS = {"redis": wire.REDIS_PORT, "sentinel": wire.SENTINEL_PORT}
-MOST_UNITS = 8
-"""Hosts that the clients know: those of units that come later too."""
-LOOK_EVERY_S = 0.2
-HOLD_S = 0.5
-"""How long all must be right without a break before it counts."""
+__all__ = ["APP", "LIMIT_S", "PORTS", "ROOT", "Cluster", "cli", "holders"]
+
 LIMIT_S = 90.0
 """A bound for a busy machine; nothing here takes half of it on an idle one."""
 TICK_S = 5.0
 QUIET_S = 1.0
 """A client that got no acknowledgement for so long is not served."""
+PERIOD_S = 0.01
 LOG_TAIL = 120
 
 
@@ -38,8 +36,8 @@ def cli(kind: str, *words: str) -> list[str]:
     return ["sh", "-c", f'exec {wire.CLI} "$@"', "sh", "-p", str(PORTS[kind]), *words]
 
 
-class Cluster:
-    """One application in one model.
+class Cluster(cluster.Cluster):
+    """One application in one model, with clients that write; what is wrong fails the test.
 
     Args:
         name: of the model.
@@ -54,64 +52,44 @@ class Cluster:
     def __init__(
         self, name: str, folder: Path, config: Mapping[str, Any] | None = None, **settings: Any
     ):
-        self.model = Model(name)
-        self._config = dict(config or {})
+        super().__init__(name, settings=settings, config=config)
         self.forming_limit_s = LIMIT_S
         self._folder = folder
-        self._settings = settings
-        self._writers: dict[str, WriterProcess] = {}
-        self._logs: dict[str, WriteLog] = {}
-        self._probe: topology.Probe | None = None
-        self._access: wire.Access | None = None
+        self._writers: Writers | None = None
 
     # From nothing to nothing.
 
-    def form(self, units: int) -> None:
+    def form(
+        self,
+        units: int,
+        resources: Mapping[str, str] | None = None,
+        tell: Callable[[list[str]], None] = waiting.ignore,
+    ) -> None:
         """Deploy, wait until all is right, and start the clients."""
         Cluster.living.append(self)
-        self.model.deploy(ROOT, app=APP, units=units, config=self._config, settings=self._settings)
-        self.until(lambda: self.not_active(units), limit_s=self.forming_limit_s)
-        asked = topology.ask_access(self.model, APP)
-        first = f"{APP}-0."
-        hosts = tuple(asked.hosts[0].replace(first, f"{APP}-{n}.", 1) for n in range(MOST_UNITS))
-        self._access = wire.Access(APP, hosts, asked.redis_password, asked.sentinel_password)
-        self._probe = topology.Probe(self.model, APP, self._access)
-        self.until(lambda: self._wrong(units), hold_s=HOLD_S, limit_s=self.forming_limit_s)
-        for mode in ("follow", "hold"):
-            log = self._folder / f"{self.model.name}-{mode}"
-            self._writers[mode] = WriterProcess(
-                self.model.spawn, self._access, key=mode, log=log, mode=mode, period_s=0.01
-            )
-            self._logs[mode] = WriteLog(log)
+        super().form(units, resources, tell)
+        self._writers = Writers(self.model, self.access, self._folder, period_s=PERIOD_S)
         self.until(self.not_served)
 
     def destroy(self) -> None:
         """End everything; nothing may be left."""
         Cluster.living.remove(self)
-        if self._probe is not None:
-            self._probe.close()
-        try:
-            for writer in self._writers.values():
-                writer.stop()
-        finally:
-            self.model.destroy()
+        wrong = [] if self._writers is None else self._writers.stop()
+        super().destroy()
+        assert wrong == []
         assert sandbox.leftovers(self.model.dir) == []
 
     # Looking.
 
     @property
-    def access(self) -> wire.Access:
-        assert self._access is not None, "the cluster has not been formed"
-        return self._access
+    def writers(self) -> Writers:
+        assert self._writers is not None, "the cluster has not been formed"
+        return self._writers
 
-    def units(self) -> dict[str, dict[str, Any]]:
-        """Return what Juju says of every unit, by name."""
-        return self.model.status()["applications"][APP]["units"]
-
-    def views(self) -> dict[str, NodeView]:
-        """Return what Redis and Sentinel of every staying unit say, by unit."""
-        assert self._probe is not None, "the cluster has not been formed"
-        return self._probe.look()[0]
+    @property
+    def logs(self) -> Mapping[Mode, WriteLog]:
+        """The records of the clients that write, by their mode."""
+        return self.writers.logs
 
     def primary(self) -> str:
         """Return the unit that is primary, when all agree on it."""
@@ -132,9 +110,6 @@ class Cluster:
 
     def leader(self) -> str:
         return next(name for name, unit in self.units().items() if unit["leader"])
-
-    def host(self, unit: str) -> str:
-        return self.units()[unit]["host"]
 
     def bags(self) -> dict[str, dict[str, str]]:
         """Return the databags of the peer relation, by application and unit."""
@@ -170,26 +145,6 @@ class Cluster:
         found = {"redis": self.access.redis_password, "sentinel": self.access.sentinel_password}
         return str(found[kind])
 
-    def ask(self, unit: str, kind: str, *commands: str, password: str = "") -> list[str]:
-        """Send commands to the Redis or the Sentinel of a unit as its administrator.
-
-        Args:
-            unit: whose it is.
-            kind: ``redis`` or ``sentinel``.
-            commands: one a line.
-            password: if it is not the one that the application gives.
-
-        Returns:
-            The lines of all replies.
-        """
-        password = password or self.password(kind)
-        # By standard input, so that the password is no argument of a process.
-        text = "\n".join([f"AUTH default {password}", *commands]) + "\n"
-        done = self.model.exec(unit, kind, cli(kind), stdin=text)
-        lines = done.stdout.splitlines()
-        assert lines[:1] == ["OK"], (done.stdout, done.stderr)
-        return lines[1:]
-
     # Waiting.
 
     def until(
@@ -207,25 +162,18 @@ class Cluster:
             hold_s: how long it must stay so.
             tick: let every unit run update-status now and then, as Juju does every 5 minutes.
         """
-        deadline_s = time.monotonic() + limit_s
-        held_since_s: float | None = None
         ticked_s = 0.0
-        while True:
-            looked_s = time.monotonic()
-            if tick and looked_s - ticked_s > TICK_S:
-                ticked_s = looked_s
+
+        def found() -> list[str]:
+            nonlocal ticked_s
+            if tick and time.monotonic() - ticked_s > TICK_S:
+                ticked_s = time.monotonic()
                 for unit in self.units():
                     self.model.update_status(unit)
-            found = missing()
-            if found:
-                held_since_s = None
-            elif held_since_s is None:
-                held_since_s = looked_s
-            now_s = time.monotonic()
-            if held_since_s is not None and now_s - held_since_s >= hold_s:
-                return
-            assert now_s < deadline_s, found or "it was right for moments only"
-            time.sleep(max(0.0, LOOK_EVERY_S - (now_s - looked_s)))
+            return missing()
+
+        outcome = waiting.until(found, limit_s, hold_s)
+        assert outcome.since_s is not None, outcome.missing
 
     def settle(self, units: int = 3, tick: bool = False, limit_s: float = LIMIT_S) -> None:
         """Wait until all is right and served, with as many units; then nothing may be lost."""
@@ -234,28 +182,7 @@ class Cluster:
 
     def wrong(self, units: int) -> list[str]:
         """Return what is not right with statuses, roles, links, Sentinels and service."""
-        return self.not_active(units) + self._wrong(units) + self.not_served()
-
-    def _wrong(self, units: int) -> list[str]:
-        assert self._probe is not None, "the cluster has not been formed"
-        views, planned, found = self._probe.look()
-        if planned != units:
-            found.append(f"{planned} units are planned, not {units}")
-        return found + topology.problems(views, planned)
-
-    def not_active(self, units: int) -> list[str]:
-        """Return the statuses that are not active; every unit, and the application."""
-        app = self.model.status()["applications"][APP]
-        shown = {name: unit["workload"] for name, unit in app["units"].items()}
-        shown[APP] = app["status"]
-        found = [
-            f"{name} is {status['current']}: {status['message']}"
-            for name, status in shown.items()
-            if status["current"] != "active"
-        ]
-        if len(app["units"]) != units:
-            found.append(f"there are {len(app['units'])} units, not {units}")
-        return found
+        return self.not_active(units) + self.problems(units) + self.not_served()
 
     def shows(self, unit: str, current: str, words: str) -> list[str]:
         """Return what the status of a unit, or of the application, says, if it is not this."""
@@ -274,24 +201,17 @@ class Cluster:
 
     def not_served(self) -> list[str]:
         """Return since when clients get no acknowledgement, and what they get instead."""
-        found = []
-        for mode, log in self._logs.items():
-            writes = log.read()
-            good_s = next((w.end_s for w in reversed(writes) if w.error is None), 0.0)
-            if time.monotonic() - good_s > QUIET_S:
-                error = (writes[-1].error if writes else None) or "no answer yet"
-                found.append(f"no write ({mode}) since {good_s:.1f} on the clock: {error}")
-        return found
+        return self.writers.silent(QUIET_S)
 
     def check(self) -> None:
         """Nothing that was acknowledged may be lost, and no hook may ever have failed."""
         # The records first: what is written after they were read may be stored as well.
-        written = {mode: list(log.read()) for mode, log in self._logs.items()}
-        stored = checker.stored_numbers(self.model.spawn, self.access, list(written))
+        written = self.writers.written()
+        stored = self.writers.stored(self.access)
+        assert self.writers.ended() == []
         for mode, writes in written.items():
-            assert self._writers[mode].running(), f"the client ({mode}) ended by itself"
             assert checker.acknowledged(writes), f"nothing was ever acknowledged ({mode})"
-            lost = set(checker.lost(writes, stored[mode]))
+            lost = set(checker.lost(writes, stored[self.writers.keys[mode]]))
             if lost:
                 around = [w for w in writes if {w.number - 1, w.number, w.number + 1} & lost]
                 shown = [(w.number, f"{w.end_s:.2f}", w.host, w.error) for w in around]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from constants import DOWN_AFTER_LIMITS_MS
-from lab.clients import wire
 from tests.lab.cluster import APP, PORTS, Cluster, cli
+from trials.clients import wire
 
 
 def test_check_service_says_what_is_so_and_changes_nothing(trio: Cluster):

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 from pathlib import Path
-from unittest import mock
+from typing import Any
 
 import pytest
 
@@ -33,10 +33,14 @@ def both_pythons():
 class OnBase(Cluster):
     """As `Cluster`, on the base of the published charm."""
 
-    def form(self, units: int) -> None:
-        deploy = functools.partial(self.model.deploy, base=DEPLOYED)
-        with mock.patch.object(self.model, "deploy", deploy):
-            super().form(units)
+    def deploy(
+        self,
+        units: int,
+        config: Mapping[str, Any],
+        resources: Mapping[str, str],
+        base: str | None = DEPLOYED,
+    ) -> None:
+        super().deploy(units, config, resources, base)
 
     def rolling(self) -> list[str]:
         """Return that a refresh is under way, if it is."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.clients import wire
 from tests.lab.cluster import APP, Cluster
+from trials.clients import wire
 
 SETTINGS = {"lease_s": 4.0}
 

@@ -5,32 +5,34 @@ from pathlib import Path
 
 import pytest
 
-from lab import trial
-from lab.clients import wire
-from lab.faults import FAULTS
-from lab.trial import Bench, Scene, Trial
+from trials import trial
+from trials.clients import wire
+from trials.cluster import CONTAINERS, Cluster
+from trials.faults import FAULTS
+from trials.scene import Scene
+from trials.trial import Trial
 
-ROOT = Path(__file__).parents[2]
 MANY_TIMES_LONGER_S = 60.0
 """Wall-clock says little on a busy machine; `make faults` measures it."""
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    bench = Bench("test-faults", ROOT)
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster("test-faults")
     try:
-        bench.deploy(3)
-        yield bench
+        cluster.form(3)
+        cluster.restore(3)
+        yield cluster
     finally:
-        bench.destroy()
+        cluster.destroy()
 
 
-def run(bench: Bench, name: str, units: int, folder: Path) -> Trial:
+def run(cluster: Cluster, name: str, units: int, folder: Path) -> Trial:
     fault = FAULTS[name]
-    bench.restore(units)
-    fault.prepare(bench)
+    cluster.restore(units)
+    fault.prepare(cluster)
     return trial.run(
-        bench,
+        cluster,
         fault.act,
         name=name,
         number=1,
@@ -54,9 +56,9 @@ def run(bench: Bench, name: str, units: int, folder: Path) -> Trial:
     ],
 )
 def test_a_fault_loses_nothing_and_all_is_right_afterwards(
-    bench: Bench, name: str, units: int, tmp_path: Path
+    cluster: Cluster, name: str, units: int, tmp_path: Path
 ):
-    found = run(bench, name, units, tmp_path)
+    found = run(cluster, name, units, tmp_path)
     # What is right is said in `trial.run`: every Sentinel, one primary, no unit in error, every
     # unit active, no second primary, no read of what was never written.
     assert found.wrong == [], f"{found.line()}; its logs: {found.kept}"
@@ -68,20 +70,20 @@ def test_a_fault_loses_nothing_and_all_is_right_afterwards(
 
 
 @pytest.mark.long
-def test_of_five_units_cut_in_two_only_one_side_goes_on(bench: Bench, tmp_path: Path):
+def test_of_five_units_cut_in_two_only_one_side_goes_on(cluster: Cluster, tmp_path: Path):
     """The primary is on the smaller side, with a replica; that it has to stop is judged there."""
-    found = run(bench, "cut-pair", 5, tmp_path)
+    found = run(cluster, "cut-pair", 5, tmp_path)
     assert found.wrong == [], f"{found.line()}; its logs: {found.kept}"
     assert found.inside_s is not None
 
 
-def test_a_trial_finds_what_is_lost_and_keeps_its_logs(bench: Bench, tmp_path: Path):
-    bench.restore(3)
+def test_a_trial_finds_what_is_lost_and_keeps_its_logs(cluster: Cluster, tmp_path: Path):
+    cluster.restore(3)
 
     def lose_a_write(scene: Scene) -> None:
         unit = scene.the_primary()
-        password = bench.access.redis_password
-        said = bench.model.exec(
+        password = cluster.access.redis_password
+        said = cluster.model.exec(
             unit,
             "redis",
             ["sh", "-c", f"exec {wire.CLI}"],
@@ -90,12 +92,12 @@ def test_a_trial_finds_what_is_lost_and_keeps_its_logs(bench: Bench, tmp_path: P
         assert said.stdout.split() == ["OK", "1", "1"]
 
     found = trial.run(
-        bench, lose_a_write, name="control", number=1, units_after=3, folder=tmp_path / "control"
+        cluster, lose_a_write, name="control", number=1, units_after=3, folder=tmp_path / "control"
     )
     assert (found.lost, found.lost_hold) == (1, 1)
     assert len(found.wrong) == 2
     kept = {path.name for path in Path(found.kept).iterdir()}
     assert {"follow", "hold", "reader", "debug.log", "status.json", "trial.json"} <= kept
-    assert {f"redis-k8s-{n}-{name}.log" for n in range(3) for name in trial.CONTAINERS} <= kept
+    assert {f"redis-k8s-{n}-{name}.log" for n in range(3) for name in CONTAINERS} <= kept
     texts = "".join(path.read_text() for path in Path(found.kept).iterdir())
-    assert str(bench.access.redis_password) not in texts
+    assert str(cluster.access.redis_password) not in texts

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -37,9 +38,10 @@ class Arguments:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.01):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
+            for name in filter(str.isdigit, os.listdir("/proc")):
                 try:
-                    self.seen.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    data = Path("/proc", name, "cmdline").read_bytes()
+                    self.seen.add(data.replace(b"\0", b" ").decode(errors="replace"))
                 except OSError:
                     # It has ended between the two.
                     continue

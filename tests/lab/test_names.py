@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from lab import LabError
 from tests.lab import listener
 from tests.lab.cluster import ROOT, Cluster
+from trials.cluster import ClusterError
 
 CACHE_S = 5.0
 NAMESPACE = "controller-of-names"
@@ -46,7 +47,7 @@ def is_unfit(trio: Cluster, unit: str) -> list[str]:
     """Return why a unit that has started again may not be promoted yet."""
     try:
         said = trio.ask(unit, "redis", "CONFIG GET replica-priority", "INFO replication")
-    except (AssertionError, LabError) as e:
+    except (ClusterError, LabError) as e:
         return [f"{unit} does not answer: {e}"]
     is_fit = said[1] == "100" and "master_link_status:up" in said
     return [] if is_fit else [f"{unit} is not in sync"]

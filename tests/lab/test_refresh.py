@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from lab import Model
-from lab.clients import wire
-from tests.lab.cluster import APP, Cluster
+from tests.lab.cluster import APP, ROOT, Cluster
+from trials.clients import wire
 
 EARLIER = Path(__file__).parent / "earlier-charm"
 UNITS = 3
@@ -25,16 +24,16 @@ class Refreshed(Cluster):
 
     passwords: dict[str, str]
 
-    def form(self, units: int) -> None:
-        """Deploy the earlier revision, write, refresh; then as always."""
-        with mock.patch.object(self.model, "deploy", self._inherit):
-            super().form(units)
-
-    def _inherit(
-        self, charm: Path, app: str, units: int, config: dict[str, Any], settings: dict[str, Any]
+    def deploy(
+        self,
+        units: int,
+        config: Mapping[str, Any],
+        resources: Mapping[str, str],
+        base: str | None = None,
     ) -> None:
+        """Deploy the earlier revision, write, refresh."""
         assert not config, "the earlier revision has none of these options"
-        Model(self.model.name).deploy(EARLIER, app=app, units=units, settings=settings)
+        self.model.deploy(EARLIER, app=APP, units=units, settings=self._settings)
         self.until(lambda: self.not_active(units))
         self.passwords = {name: self.bags()[APP][name] for name in PASSWORDS}
         primary = self.recorded_primary()
@@ -47,7 +46,7 @@ class Refreshed(Cluster):
             stdin="\n".join([*text, "WAIT 2 20000"]) + "\n",
         )
         assert done.stdout.split()[-1] == "2", done
-        self.model.refresh(app, charm)
+        self.model.refresh(APP, ROOT)
         self.until(self.not_taken_over)
 
     def not_taken_over(self) -> list[str]:

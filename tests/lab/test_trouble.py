@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.clients import wire
 from tests.lab.cluster import APP, PORTS, Cluster
+from trials.clients import wire
 
 SETTINGS = {"storage_mb": 64, "lease_s": 5.0}
 CONFIG = {"down-after": 5000}

@@ -12,7 +12,7 @@ import ops.testing
 import pytest
 
 import certificates
-from lab.authority import Authority, Issued
+from trials.authority import Authority, Issued
 from world import Material, TlsRecord
 
 AUTHORITY = Authority("the authority")

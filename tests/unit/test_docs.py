@@ -13,7 +13,14 @@ import yaml
 import status
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("lab/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("lab/*.md"),
+        *ROOT.glob("trials/*.md"),
+    ]
+)
 STATUSES = [value for value in vars(status).values() if isinstance(value, ops.StatusBase)]
 
 

@@ -74,7 +74,7 @@ def test_charmcraft_reads_the_options_and_the_actions(project: PlatformCharm):
 def test_only_the_charm_is_packed(charm_part: dict):
     packed = set(charm_part["prime"])
     assert {"src", "templates", "venv", const.DISPATCH_FILENAME} <= packed
-    assert packed.isdisjoint({"lab", "tests", "docs", ".venv", "scripts"})
+    assert packed.isdisjoint({"lab", "trials", "tests", "docs", ".venv", "scripts"})
     assert all("*" not in entry and not entry.startswith("-") for entry in packed)
     # craft-parts fails where one is missing.
     made_by_charmcraft = {const.DISPATCH_FILENAME, const.HOOKS_DIRNAME, const.VENV_DIRNAME}

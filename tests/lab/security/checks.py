@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Mapping
 
-from lab.clients import checker
 from tests.lab.cluster import APP, PORTS, cli
 from tests.lab.security.secured import Secured
+from trials.clients import checker
 
 
 def longest_gap_s(cluster: Secured, since_s: float) -> float:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from lab.authority import Authority
 from tests.lab.cluster import APP
 from tests.lab.security.checks import (
     longest_gap_s,
@@ -26,6 +25,7 @@ from tests.lab.security.checks import (
 from tests.lab.security.rounds import ROUNDS, bar, disturb
 from tests.lab.security.secured import Secured
 from tests.lab.security.stranger import answers, leaks, not_refused, unexpected_ports, values
+from trials.authority import Authority
 
 AUTHORITY = Path(__file__).parent / "ca-charm"
 UNITS = 3

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.clients.login import LoginLog
-from lab.clients.process import ClientProcess
 from tests.lab.cluster import APP, cli
 from tests.lab.security.checks import longest_gap_s, refused, secret
 from tests.lab.security.rounds import ROUNDS, bar, disturb
 from tests.lab.security.secured import Secured
+from trials.clients.login import LoginLog
+from trials.clients.process import ClientProcess
 
 CLIENTS = 4
 USERS = {
@@ -58,7 +58,7 @@ class Logins:
         self._clients = [
             ClientProcess(
                 cluster.model.spawn,
-                "lab.clients.login",
+                "trials.clients.login",
                 cluster.access,
                 log=folder / f"logins-{number}",
                 settings=settings,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.authority import Authority
 from tests.lab.cluster import APP
 from tests.lab.security.checks import longest_gap_s, metrics, refused, speaks, tls_not
 from tests.lab.security.rounds import ROUNDS, disturb
 from tests.lab.security.secured import Secured
+from trials.authority import Authority
 
 SWITCH_GAP_S = 3.0
 UNITS = 3

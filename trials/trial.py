@@ -1,0 +1,247 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""One trial: clients write and read, something is done to the application, and all is judged.
+
+What is done is the caller's, see `faults` and `nemesis`; this module has what a trial records
+(`Trial`) and what counts as wrong.
+"""
+
+import json
+import shutil
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from lab import LabError
+from trials.clients import checker, history
+from trials.clients.checker import RecordLog, WriteLog
+from trials.clients.reader import Read, ReaderProcess
+from trials.clients.writer import Write
+from trials.cluster import TROUBLE, Cluster
+from trials.logs import LogMarks
+from trials.scene import Scene, wait
+from trials.waiting import LOOK_EVERY_S
+from trials.writers import MODES, Writers, stop
+
+WARM_S = 1.0
+"""Writes that nothing disturbs, before."""
+GRACE_S = 1.0
+"""What a cut-off primary may take beyond ``min-replicas-max-lag``."""
+
+
+@dataclass
+class Trial:
+    """What came of one trial.
+
+    Attributes:
+        name: of the cell, or of the round.
+        number: which one of its cell.
+        units: how many there were before.
+        gap_s: the longest time without an acknowledged write, of the client that follows.
+        gap_hold_s: the same, of the client that holds on.
+        lost: acknowledged writes that are gone, of the client that follows Sentinel.
+        lost_hold: the same, of the client that holds on.
+        lost_inside: the same, of clients in the pod of a primary that was cut off.
+        inside_s: for how long a cut-off primary went on acknowledging; ``None`` without a cut.
+        two_primaries_s: how long two hosts both acknowledged.
+        settled_s: from the end of the disturbance until all was right; ``None``: never.
+        waited_for: what was the last not to be right.
+        reads: answers that the client of the replicas got.
+        wrong: what was not as it must be, in sentences.
+        kept: the folder with the logs and the history, if they were kept.
+        story: what was done, with the seconds from the start.
+    """
+
+    name: str
+    number: int
+    units: int
+    gap_s: float = 0.0
+    gap_hold_s: float = 0.0
+    lost: int = 0
+    lost_hold: int = 0
+    lost_inside: int = 0
+    inside_s: float | None = None
+    two_primaries_s: float = 0.0
+    settled_s: float | None = None
+    waited_for: list[str] = field(default_factory=list)
+    reads: int = 0
+    wrong: list[str] = field(default_factory=list)
+    kept: str = ""
+    story: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """Return the figures in one line."""
+        settled = "never" if self.settled_s is None else f"{self.settled_s:.1f} s"
+        inside = "" if self.inside_s is None else f", cut off {self.inside_s:.1f} s"
+        return (
+            f"{self.name}, {self.units} units, {self.number}: gap {self.gap_s:.2f} s, "
+            f"lost {self.lost} / {self.lost_hold}, two primaries {self.two_primaries_s:.1f} s"
+            f"{inside}, settled {settled}" + ("" if not self.wrong else "  WRONG")
+        )
+
+
+def median_and_worst(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Return median and maximum; ``None`` is worse than any number, and both without values."""
+    if not values:
+        return None, None
+    numbers = sorted(float("inf") if value is None else value for value in values)
+    found = statistics.median(numbers), numbers[-1]
+    middle, worst = (None if value == float("inf") else value for value in found)
+    return middle, worst
+
+
+class _Clients:
+    """The clients of one trial and their records."""
+
+    def __init__(self, cluster: Cluster, folder: Path):
+        self._cluster = cluster
+        self.writers = Writers(cluster.model, cluster.access, folder, prefix=f"{folder.name}-")
+        keys = list(self.writers.keys.values())
+        self._reader = ReaderProcess(
+            cluster.model.spawn, cluster.access, keys=keys, log=folder / "reader"
+        )
+        self.reads = RecordLog(folder / "reader", Read)
+
+    def warm_up(self) -> None:
+        for log in self.writers.logs.values():
+            wait(lambda log=log: len(checker.acknowledged(log.read())) > 20, "the writers")
+        if len(self._cluster.alive()) > 1:
+            wait(lambda: any(r.error is None for r in self.reads.read()), "the reader")
+        time.sleep(WARM_S)
+
+    def stop(self) -> list[str]:
+        """End all; return which had ended by themselves."""
+        return [*self.writers.stop(), *stop([self._reader])]
+
+
+def run(
+    cluster: Cluster,
+    act: Callable[[Scene], None],
+    *,
+    name: str,
+    number: int,
+    units_after: int,
+    folder: Path,
+    may_lose: bool = False,
+    keep: bool = False,
+) -> Trial:
+    """Make one trial on a cluster that is right; return what came of it.
+
+    Args:
+        cluster: with the application, all right.
+        act: disturbs it; returns when the disturbance is over.
+        name: of the trial, for its record.
+        number: the same.
+        units_after: how many units there are to be in the end.
+        folder: for the records and logs; kept only if something was wrong. Its name is in the
+            keys of the clients, so it is used once on a cluster.
+        may_lose: lost writes are counted but are not wrong.
+        keep: keep the folder also when all was right.
+    """
+    folder.mkdir(parents=True)
+    trial = Trial(name, number, len(cluster.alive()))
+    logs = LogMarks.now(cluster.model)
+    clients = _Clients(cluster, folder)
+    scene = Scene(cluster, number, folder)
+    try:
+        try:
+            clients.warm_up()
+            _disturb(cluster, clients, scene, trial, act, units_after)
+        finally:
+            for inside in scene.inside:
+                inside.process.stop()
+            trial.wrong += clients.stop()
+        _judge(cluster, clients, scene, trial, may_lose)
+    except TROUBLE as e:
+        trial.wrong.append(str(e))
+    trial.story = scene.story
+    if trial.wrong or keep:
+        trial.kept = str(folder)
+        logs.keep(folder)
+        (folder / "trial.json").write_text(json.dumps(asdict(trial), indent=1) + "\n")
+    else:
+        shutil.rmtree(folder)
+    return trial
+
+
+def _disturb(
+    cluster: Cluster,
+    clients: _Clients,
+    scene: Scene,
+    trial: Trial,
+    act: Callable[[Scene], None],
+    units_after: int,
+) -> None:
+    broken: set[str] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        # A unit may be in error for a moment only, while the disturbance still lasts.
+        while not ended.wait(LOOK_EVERY_S):
+            with suppress(LabError):
+                broken.update(cluster.broken())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    scene.start_s = scene.over_s = time.monotonic()
+    try:
+        act(scene)
+        outcome = cluster.until_right(units_after, clients.writers.silent)
+        trial.waited_for = outcome.missing
+        if outcome.since_s is None:
+            trial.wrong += outcome.missing
+        else:
+            trial.settled_s = max(0.0, outcome.since_s - scene.over_s)
+            trial.wrong += cluster.until_calm()
+    finally:
+        ended.set()
+        watcher.join()
+        trial.wrong += [*scene.wrong, *sorted(broken)]
+
+
+def _judge(
+    cluster: Cluster, clients: _Clients, scene: Scene, trial: Trial, may_lose: bool
+) -> history.Verdict:
+    keys = clients.writers.keys
+    writes: dict[str, list[Write]] = {
+        keys[mode]: found for mode, found in clients.writers.written().items()
+    }
+    inside = {client.process.key: WriteLog(client.process.log).read() for client in scene.inside}
+    stored = clients.writers.stored(cluster.access, list(inside))
+    reads = clients.reads.read()
+    verdict = history.judge(history.History({**writes, **inside}, reads, stored))
+    follow, hold = (keys[mode] for mode in MODES)
+    ends_s = [w.end_s for w in writes[follow]]
+    trial.gap_s, trial.gap_hold_s = (
+        checker.longest_gap_s(writes[key], scene.start_s, max(ends_s, default=0.0))
+        for key in (follow, hold)
+    )
+    trial.lost, trial.lost_hold = len(verdict.lost[follow]), len(verdict.lost[hold])
+    trial.lost_inside = sum(len(verdict.lost[key]) for key in inside)
+    trial.two_primaries_s = verdict.two_primaries_s
+    trial.reads = sum(read.error is None for read in reads)
+    trial.wrong += history.problems(verdict)
+    if not may_lose:
+        for key in (follow, hold):
+            if verdict.lost[key]:
+                trial.wrong.append(f"{len(verdict.lost[key])} acknowledged writes lost ({key})")
+    allowed_s = cluster.max_lag_s() + GRACE_S
+    if trial.two_primaries_s > allowed_s:
+        pairs = sorted({" and ".join(o.hosts) for o in verdict.overlaps})
+        trial.wrong.append(
+            f"two primaries acknowledged for {trial.two_primaries_s:.1f} s: {'; '.join(pairs)}"
+        )
+    for cut in scene.inside:
+        length_s = history.acknowledged_after_s(
+            inside[cut.process.key], cut.host, cut.cut_s, cut.healed_s
+        )
+        trial.inside_s = max(length_s, trial.inside_s or 0.0)
+        # With fewer than three nothing is refused: nobody else becomes primary either.
+        if cut.units >= 3 and length_s > allowed_s:
+            trial.wrong.append(f"{cut.host}, cut off, acknowledged for {length_s:.1f} s")
+    return verdict
