@@ -303,7 +303,7 @@ def test_with_nobody_to_replace_it_a_primary_that_was_missed_comes_back_at_once(
     node.kill("redis")
     patiently(is_missed, "all Sentinels miss it, and none has anybody to promote")
     settings = node.inside(c.CLUSTER_ENV)
-    settings.write_text(settings.read_text() + "NOTICED_TURNS=1000000\n")
+    settings.write_text(settings.read_text() + "NOTICED_LIMIT_MS=1000000000\n")
     try:
         node.start_redis()
         patiently(lambda: node.redis.view().is_primary, "it is primary again")
@@ -349,7 +349,7 @@ def test_while_a_failover_is_under_way_it_waits_for_its_end(real: RealCluster):
 def test_a_primary_whose_absence_was_noticed_waits_until_no_failover_can_come(real: RealCluster):
     node = real.nodes[real.primary]
     settings = node.inside(c.CLUSTER_ENV)
-    settings.write_text(settings.read_text() + "NOTICED_TURNS=3\n")
+    settings.write_text(settings.read_text() + "NOTICED_LIMIT_MS=600\n")
     real.hurry()
     for host in real.replicas:
         real.redis(host).set({"replica-priority": "0"})
