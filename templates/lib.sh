@@ -19,12 +19,12 @@ now_ms() {
 
 # attempts NUMBER PAUSE_S COMMAND…: repeat a check until it holds; false if it never did.
 attempts() {
-    left=$1 pause_s=$2
+    attempts_left=$1 attempts_pause_s=$2
     shift 2
     until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || return 1
-        sleep "$pause_s"
+        attempts_left=$((attempts_left - 1))
+        [ "$attempts_left" -gt 0 ] || return 1
+        sleep "$attempts_pause_s"
     done
 }
 

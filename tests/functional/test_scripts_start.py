@@ -72,6 +72,34 @@ def test_it_reads_again_who_the_peers_are(apart: Apart):
     patiently(lambda: first.redis.view().is_primary, "the smaller application is seen")
 
 
+def test_one_that_has_waited_for_long_asks_less_often_until_something_changes(apart: Apart):
+    first = next(iter(apart(3).nodes.values()))
+    settings = first.inside(c.CLUSTER_ENV)
+    # A second of haste, and then a question every three.
+    settings.write_text(f"{settings.read_text()}\nHASTE_MS=1000 START_SLOW_S=3\n")
+    asked = first.directory / "charm/commands"
+
+    def turns() -> int:
+        return len(asked.read_text().splitlines()) // 3
+
+    first.start_redis()
+    says(first, "waiting: no majority")
+    patiently(lambda: turns() >= 3, "it asks at once again")
+    time.sleep(2)
+    before = turns()
+    time.sleep(6)
+    assert 1 <= turns() - before <= 3
+    # One more Sentinel answers: no majority yet, but there may be soon.
+    first.write_sentinel_conf(first.host)
+    first.start_sentinel()
+    patiently(lambda: first.sentinel.view().primary_host is not None, "it answers")
+    before, begun = turns(), time.monotonic()
+    patiently(lambda: turns() >= before + 4, "it asks often again", within_s=9.0)
+    assert time.monotonic() - begun < 9
+    first.inside(c.BIRTH_PERMIT).touch()
+    patiently(lambda: first.redis.view().is_primary, "and starts")
+
+
 def test_half_an_answer_of_a_sentinel_that_comes_up_names_nobody(real: RealCluster):
     node = real.nodes[real.replicas[0]]
     node.kill("redis")
