@@ -19,6 +19,9 @@ PYTEST := $(BIN)/python -m pytest
 UNIT := tests/unit
 FUNCTIONAL := tests/functional
 LAB := tests/lab lab/tests trials/tests
+# Shell: what the pods run, by sh and no more, and what developers run.
+SCRIPTS := $(filter-out %.j2 %.awk,$(wildcard templates/*)) scripts/setup .ci/run
+SHFMT := $(BIN)/shfmt -i 4 -ci
 # pytest-operator is left out of all other runs, so it is named here. A real cluster takes its time.
 INTEGRATION := $(PYTEST) -p pytest_asyncio.plugin --asyncio-mode=auto -p pytest_operator.plugin \
 	--timeout=1800 -x tests/integration
@@ -49,6 +52,8 @@ lint: $(setup_done)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/shellcheck -x -P . $(SCRIPTS)
+	$(SHFMT) -d $(SCRIPTS)
 
 # Each change of passwords and certificates ten times, with the strict bars; nothing else may run.
 security: $(setup_done)
@@ -57,6 +62,7 @@ security: $(setup_done)
 format: $(setup_done)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(SHFMT) -w $(SCRIPTS)
 
 static: $(setup_done)
 	$(BIN)/pyright

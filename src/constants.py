@@ -88,6 +88,10 @@ TLS_DIR = f"{CONFIG_DIR}/tls"
 """Directories with a certificate and a key each, and files with authorities; by their digests."""
 SENTINEL_SERVES = f"{LIVE_DIR}/sentinel-serves"
 """What the Sentinel that runs was started to serve."""
+LIB = f"{CONFIG_DIR}/lib.sh"
+"""What the scripts share."""
+DECIDE = f"{CONFIG_DIR}/decide.awk"
+"""What the guarded start decides by."""
 START_SENTINEL = f"{CONFIG_DIR}/start-sentinel"
 EXPORTER_PASSWORD = f"{CONFIG_DIR}/exporter.json"
 BIRTH_PERMIT = f"{LIVE_DIR}/may-start-empty"
@@ -164,5 +168,42 @@ MOMENT_MS = (650, 800)
 the promotion, and Sentinel sees it at once (measured: 0.5 s instead of 1.3 s)."""
 SCRIPT_MOMENT_MS = (550, 690)
 """The same for the script, which takes longer from one command to the next."""
+
+_HANDOVER_POLL_S = 0.02
+SCRIPT_NUMBERS = {
+    # For one node to answer; for the Redis of a pod that is to follow another at once.
+    "ANSWER_S": "1",
+    "SWITCH_ANSWER_S": "2",
+    "ELIGIBLE": str(ELIGIBLE),
+    "NOT_ELIGIBLE": str(NOT_ELIGIBLE),
+    "START_FENCE": START_FENCE,
+    # The guarded start asks so often; and so often when nothing has changed for so long. A start
+    # that has waited for so long may come that much later.
+    "START_POLL_S": "0.2",
+    "START_SLOW_S": "1",
+    "HASTE_MS": "10000",
+    "SAY_AGAIN_MS": "10000",
+    # How long a primary that comes back leaves Sentinels that have missed it to fail over, and an
+    # empty one the Sentinel that it has asked to: about what one takes, or failover-timeout.
+    "NOTICED_LIMIT_MS": "4000",
+    "FAILOVER_AGAIN_MS": "4000",
+    # A Sentinel goes for 5 s by what the others thought of the primary.
+    "DOUBT_MS": "6000",
+    # The handover asks so often, at most so many times: for what a Sentinel is to show, the offset
+    # of the target, the replicas to follow it, and the end of a handover by the charm.
+    "HANDOVER_POLL_S": str(_HANDOVER_POLL_S),
+    "SHOWN_ATTEMPTS": "60",
+    "OFFSETS_ATTEMPTS": str(round(OFFSETS_BUDGET_S / _HANDOVER_POLL_S)),
+    "READMIT_ATTEMPTS": str(round(READMIT_BUDGET_S / _HANDOVER_POLL_S)),
+    "CLAIM_ATTEMPTS": "200",
+    "HANDOVER_CHANNEL": HANDOVER_CHANNEL,
+    "CLAIM_LIMIT_S": str(CLAIM_LIMIT_S),
+    "MOMENT_FROM_MS": str(SCRIPT_MOMENT_MS[0]),
+    "MOMENT_TO_MS": str(SCRIPT_MOMENT_MS[1]),
+    # So often, a tenth of a second apart, a Sentinel that starts looks for its peers' names.
+    "NAMES_ATTEMPTS": "30",
+}
+"""The numbers and names that scripts of both containers read, by the names of their variables."""
+
 RECENT_S = 400
 """How far back a slow write of Redis counts. Juju runs update-status every 300 s, or later."""

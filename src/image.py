@@ -34,7 +34,6 @@ TOOLS = (
     "rm",
     "sed",
     "sleep",
-    "sort",
     "sync",
     "tail",
     "timeout",

@@ -35,6 +35,7 @@ RECONFIGURE_S = 1.0
 CONVERT_S = 10.0
 """How long a second primary lives before the Sentinels make it a replica."""
 BYTES_PER_KEY = 100
+NOTICED_LIMIT_MS = int(c.SCRIPT_NUMBERS["NOTICED_LIMIT_MS"])
 
 
 @dataclass
@@ -459,7 +460,13 @@ class Cluster:
         elif primary and moving:
             return
         elif primary and node.keys:
-            if not node.noticed or node.noticed > 60:
+            noticed_ms = 1000 * STEP_S * node.noticed
+            replaceable = any(
+                known.priority and not v.is_down(known.ok_at, self.now)
+                for v in views
+                for known in v.replicas.values()
+            )
+            if not node.noticed or not replaceable or noticed_ms > NOTICED_LIMIT_MS:
                 self._become(node, None)
         elif node.may_start_empty and not node.keys:
             node.may_start_empty = False
