@@ -1,5 +1,5 @@
-# What the guarded start does: what the Sentinels say in, as ask_sentinels of lib.sh prints it; one
-# decision out.
+# What the guarded start does: what the Sentinels say in, as ask_sentinels of lib.sh prints it; out, one
+# decision, and on a second line how many Sentinels answered and whether one has noticed: "3 yes".
 #
 #   follow HOST            become a replica of that one
 #   primary plain REASON   become primary
@@ -12,7 +12,8 @@
 #   peers       the planned hosts, this one too; any other that was asked is of a unit that leaves
 #   data        none, snapshot (there is nothing else) or log (an append-only file)
 #   permit      yes: the charm lets this node be primary without data
-#   noticed_ms  for how long some Sentinel has taken this node for down, one after the other
+#   noticed_ms  for how long some Sentinel has taken this node for down, one after the other; empty:
+#               none did before
 #   limit_ms    for how long that counts
 #   asked_ms    since a Sentinel was asked to fail over, below again_ms for a while; empty: never
 #   again_ms    after which another may be asked
@@ -39,6 +40,7 @@ $1 == "sentinel" && ($2 in planned) {
     if ($6 + 0 > stays) stays = $6 + 0
 }
 $1 == "sentinel" && !($2 in planned) && $6 + 0 > leaves { leaves = $6 + 0 }
+$1 == "sentinel" { answered++ }
 $1 == "sentinel" && $4 == host {
     if ($5 ~ /failover_in_progress/) switching = 1
     else if ($5 ~ /s_down/) noticed = 1
@@ -85,4 +87,5 @@ END {
     rule("named empty", "wait this node is empty and must not be primary")
     rule("", "wait no majority of the Sentinels names a primary")
     print decided
+    print answered + 0, (noticed ? "yes" : "no")
 }

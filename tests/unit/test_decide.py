@@ -33,7 +33,8 @@ def replica(asked: str, host: str, priority: int = 100, flags: str = "slave") ->
     return f"replica {asked} {host} {priority} {flags} 500 ok"
 
 
-def decide(awk: list[str], *lines: str, **variables: object) -> str:
+def decide(awk: list[str], *lines: str, **variables: object) -> tuple[str, str]:
+    """Return the decision, and what of the answers the next one goes by."""
     known: dict[str, object] = {
         "host": A,
         "peers": f"{A} {B} {C}",
@@ -50,7 +51,8 @@ def decide(awk: list[str], *lines: str, **variables: object) -> str:
     text = "".join(f"{line}\n" for line in lines)
     done = subprocess.run(argv, input=text, capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    return done.stdout.removesuffix("\n")
+    decision, seen = done.stdout.removesuffix("\n").split("\n")
+    return decision, seen
 
 
 BACK = "named by a majority, with its data"
@@ -141,7 +143,24 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_guarded_start_does(awk: list[str], case: str):
     lines, variables, decision = CASES[case]
-    assert decide(awk, *lines, **variables) == decision
+    assert decide(awk, *lines, **variables)[0] == decision
+
+
+SEEN = {
+    "nobody answers": ([], "0 no"),
+    "all are content": (ALL, "3 no"),
+    "one has missed it": (MISSED, "2 yes"),
+    "one that leaves has missed it": ([*ALL, sentinel(D, flags=DOWN)], "4 yes"),
+    "one that has missed it fails over already": ([sentinel(A, flags=f"s_down,{MOVES}")], "1 no"),
+    "another is missed": ([sentinel(A), sentinel(B, B, flags=DOWN)], "2 no"),
+}
+
+
+@pytest.mark.parametrize("awk", AWKS, ids=" ".join)
+@pytest.mark.parametrize("case", SEEN)
+def test_what_the_next_decision_goes_by(awk: list[str], case: str):
+    lines, seen = SEEN[case]
+    assert decide(awk, *lines)[1] == seen
 
 
 def test_there_is_an_awk_to_try():
