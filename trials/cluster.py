@@ -235,6 +235,11 @@ class Cluster:
             failed = {name: said for name, said in failed.items() if name not in excused}
         return {f"{name} was in error: {said}" for name, said in failed.items()}
 
+    def password(self, kind: str) -> str:
+        """Return that of the administrator of ``redis`` or of ``sentinel``."""
+        access = self.access
+        return str({"redis": access.redis_password, "sentinel": access.sentinel_password}[kind])
+
     def ask(self, unit: str, kind: str, *commands: str, password: str = "") -> list[str]:
         """Send commands to the Redis or the Sentinel of a unit as its administrator.
 
@@ -250,13 +255,11 @@ class Cluster:
         Raises:
             ClusterError: it does not answer, or takes no such password.
         """
-        access = self.access
-        own = {"redis": access.redis_password, "sentinel": access.sentinel_password}[kind]
         program = f"exec {wire.CLI} -p {PORTS[kind]}"
-        if access.ca:
+        if self.access.ca:
             program = f". /etc/redis-k8s/cluster.env; {program} --tls --cacert $CA_FILE"
         # By standard input, so that the password is no argument of a process.
-        text = "\n".join([f"AUTH default {password or own}", *commands]) + "\n"
+        text = "\n".join([f"AUTH default {password or self.password(kind)}", *commands]) + "\n"
         done = self.model.exec(unit, kind, ["sh", "-c", program], stdin=text)
         lines = done.stdout.splitlines()
         if lines[:1] != ["OK"]:

@@ -16,8 +16,11 @@ from trials.clients import checker, wire
 from trials.clients.checker import WriteLog
 from trials.clients.writer import WriterProcess
 from trials.cluster import Cluster
+from trials.waiting import until
 
 CLIENT_LIMIT_S = 20.0
+SERVED_WRITES = 20
+"""A client with more acknowledged writes is served."""
 
 
 class TrialError(RuntimeError):
@@ -112,8 +115,7 @@ class Scene:
             mode="stay",
             address=status["address"],
         )
-        log = WriteLog(client.log)
-        wait(lambda: len(checker.acknowledged(log.read())) > 20, "a client beside the primary")
+        wait_for_writes(WriteLog(client.log), "a client beside the primary")
         return client
 
     def freeze(self, unit: str, seconds: float) -> None:
@@ -148,8 +150,15 @@ def wait(holds: Callable[[], object], what: str) -> None:
     Raises:
         TrialError: it never did.
     """
-    deadline_s = time.monotonic() + CLIENT_LIMIT_S
-    while not holds():
-        if time.monotonic() > deadline_s:
-            raise TrialError(f"{what}: not within {CLIENT_LIMIT_S:.0f} s")
-        time.sleep(0.05)
+    found = until(lambda: [] if holds() else [what], CLIENT_LIMIT_S, hold_s=0.0)
+    if found.since_s is None:
+        raise TrialError(f"{what}: not within {CLIENT_LIMIT_S:.0f} s")
+
+
+def wait_for_writes(log: WriteLog, what: str) -> None:
+    """Wait until a client is served.
+
+    Raises:
+        TrialError: it never was.
+    """
+    wait(lambda: len(checker.acknowledged(log.read())) > SERVED_WRITES, what)

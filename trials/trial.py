@@ -24,7 +24,7 @@ from trials.clients.reader import Read, ReaderProcess
 from trials.clients.writer import Write
 from trials.cluster import TROUBLE, Cluster
 from trials.logs import LogMarks
-from trials.scene import Scene, wait
+from trials.scene import Scene, wait, wait_for_writes
 from trials.waiting import LOOK_EVERY_S
 from trials.writers import MODES, Writers, stop
 
@@ -109,7 +109,7 @@ class _Clients:
 
     def warm_up(self) -> None:
         for log in self.writers.logs.values():
-            wait(lambda log=log: len(checker.acknowledged(log.read())) > 20, "the writers")
+            wait_for_writes(log, "the writers")
         if len(self._cluster.alive()) > 1:
             wait(lambda: any(r.error is None for r in self.reads.read()), "the reader")
         time.sleep(WARM_S)

@@ -140,11 +140,6 @@ class Cluster(cluster.Cluster):
                     found |= set(json.loads(content.get(key, "{}")).values())
         return found
 
-    def password(self, kind: str) -> str:
-        """Return that of the administrator of ``redis`` or of ``sentinel``."""
-        found = {"redis": self.access.redis_password, "sentinel": self.access.sentinel_password}
-        return str(found[kind])
-
     # Waiting.
 
     def until(

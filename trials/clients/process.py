@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ from trials.clients import wire
 
 # One operation can take a search for the primary, a name that does not resolve, and a time-out.
 END_S = 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of one operation."""
+
+    def to_json(self) -> str:
+        """Return it as one line of JSON."""
+        return json.dumps(asdict(self))
 
 
 class ClientProcess:

@@ -8,12 +8,11 @@ an error at once.
 """
 
 import itertools
-import json
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import redis
 from redis.exceptions import RedisError
 
 from trials.clients import wire
-from trials.clients.process import ClientProcess, run_client
+from trials.clients.process import ClientProcess, Record, run_client
 
 LAST = 5
 """How many numbers one read asks for."""
@@ -31,7 +30,7 @@ RETRY_S = 0.1
 
 
 @dataclass(frozen=True)
-class Read:
+class Read(Record):
     """One attempt to read the last numbers of a list.
 
     Attributes:
@@ -49,10 +48,6 @@ class Read:
     end_s: float
     host: str
     error: str | None = None
-
-    def to_json(self) -> str:
-        """Return the record as one line of JSON."""
-        return json.dumps(asdict(self))
 
 
 class Reader:

@@ -11,12 +11,11 @@ and asks nobody: a client in the primary's own pod, which a cut leaves alone wit
 Source: https://redis.io/docs/latest/develop/reference/sentinel-clients/
 """
 
-import json
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,14 +23,14 @@ import redis
 from redis.exceptions import ReadOnlyError, RedisError
 
 from trials.clients import wire
-from trials.clients.process import ClientProcess, run_client
+from trials.clients.process import ClientProcess, Record, run_client
 
 RETRY_S = 0.05
 Mode = Literal["follow", "hold", "stay"]
 
 
 @dataclass(frozen=True)
-class Write:
+class Write(Record):
     """One attempt to write.
 
     Attributes:
@@ -48,10 +47,6 @@ class Write:
     end_s: float
     host: str
     error: str | None = None
-
-    def to_json(self) -> str:
-        """Return the record as one line of JSON."""
-        return json.dumps(asdict(self))
 
 
 class Writer:
