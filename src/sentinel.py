@@ -238,12 +238,14 @@ def readmit(hosts: Iterable[str], primary: str, access: Access) -> None:
     def wait_and_set(host: str) -> None:
         node = RedisNode(host, access)
 
-        def is_in_sync() -> bool:
-            view = _again(node.view, UnreachableError)
-            return view.primary_host == primary and view.link_up and view.is_logged
-
-        if _within(READMIT_BUDGET_S, is_in_sync):
+        def is_readmitted() -> bool:
+            view = node.view()
+            if not (view.primary_host == primary and view.link_up and view.is_logged):
+                return False
             node.set({"replica-priority": str(ELIGIBLE)})
+            return True
+
+        _within(READMIT_BUDGET_S, lambda: _again(is_readmitted, UnreachableError))
 
     ask_all(hosts, wait_and_set, READMIT_BUDGET_S)
 

@@ -224,6 +224,24 @@ esac
     real.write(node.host, "taken at once")
 
 
+def test_a_replica_that_hangs_up_since_it_is_told_to_follow_is_readmitted(real: RealCluster):
+    node = real.nodes[real.primary]
+    cut = """
+case "$*" in
+    *"CONFIG SET replica-priority 100") [ -e /charm/cut ] || { touch /charm/cut; exit 1; } ;;
+esac
+"""
+    process = stand_by(node)
+    try:
+        with client_that(node, cut):
+            assert end(process) == 0
+    finally:
+        (node.directory / "charm/cut").unlink()
+    assert not node.redis.view().is_primary, node.log("hand-over")
+    others = [host for host in real.hosts if real.redis(host).view().primary_host]
+    assert {real.redis(host).view().priority for host in others} == {100}
+
+
 Sent = tuple[str, int, str]
 """A command: to which host and port, and its words."""
 
