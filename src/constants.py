@@ -200,6 +200,11 @@ SCRIPT_NUMBERS = {
     "CLAIM_LIMIT_S": str(CLAIM_LIMIT_S),
     "MOMENT_FROM_MS": str(SCRIPT_MOMENT_MS[0]),
     "MOMENT_TO_MS": str(SCRIPT_MOMENT_MS[1]),
+    # How long what happens is gathered before the charm is told; and when whoever gathers it, or
+    # "wake" (30 s at most, on a machine that keeps up), has died over that.
+    "TELL_SOON_S": "1",
+    "TELLING_LIMIT_MS": "3000",
+    "WAKING_LIMIT_MS": "40000",
     # So often, a tenth of a second apart, a Sentinel that starts looks for its peers' names.
     "NAMES_ATTEMPTS": "30",
 }

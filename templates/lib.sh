@@ -28,6 +28,40 @@ attempts() {
     done
 }
 
+# tell: wake the charm, now.
+live=/etc/redis-k8s/live
+tell() {
+    now_ms >"$live/told"
+    HOME=/tmp /charm/bin/pebble notify "$NOTICE_KEY" >/dev/null
+}
+
+# tell_soon: wake the charm within a second. A hook costs it much, and what happens comes in bursts:
+# the first that calls this waits and tells for all that do meanwhile, unless another tells, or
+# "wake", which does at its end, is under way.
+tell_soon() {
+    now_ms >"$live/happened"
+    is_recent waking "$WAKING_LIMIT_MS" && return
+    is_recent telling "$TELLING_LIMIT_MS" && return
+    now_ms >"$live/telling"
+    sleep "$TELL_SOON_S"
+    rm -f "$live/telling"
+    [ "$(noted told)" -gt "$(noted happened)" ] || tell
+}
+
+# noted FILE: the time in it; 0 if there is none.
+noted() {
+    noted_ms=0
+    [ -e "$live/$1" ] && read -r noted_ms <"$live/$1"
+    echo "${noted_ms:-0}"
+}
+# is_recent FILE LIMIT_MS: it is there, and its time is no longer ago than that. Who wrote it may have
+# been killed.
+is_recent() {
+    [ -e "$live/$1" ] || return 1
+    age_ms=$(($(now_ms) - $(noted "$1")))
+    [ "$age_ms" -ge 0 ] && [ "$age_ms" -le "$2" ]
+}
+
 # cli SECONDS HOST PORT WORDS…: a client as the charm's user, in plain text or TLS as the node
 # speaks. While that changes the node is asked first, without a password.
 cli() {

@@ -117,6 +117,51 @@ def test_the_charm_hears_of_events_that_may_give_it_work(apart: Apart, event, is
     assert node.notices == ([NOTICE] if is_told else [])
 
 
+def test_what_happens_in_a_burst_is_told_once_after_all_of_it(apart: Apart):
+    (node,) = apart(1).nodes.values()
+    # The first waits here for the others, so that the machine's speed is of no account.
+    node.script("charm/shims/sleep", "#!/bin/sh\nwhile ! [ -e /charm/go-on ]; do :; done\n")
+    first = node.spawn(c.ON_EVENT, "+sdown", f"slave {NOBODY}:6379", log="event")
+    live = node.inside(c.LIVE_DIR)
+    patiently((live / "telling").exists, "the first waits")
+    for event in ("+sdown", "-sdown", "-odown"):
+        assert node.run(c.ON_EVENT, event, f"slave {NOBODY}:6379") == 0
+    assert node.notices == []
+    (node.directory / "charm/go-on").touch()
+    assert first.wait(timeout=10) == 0
+    assert node.notices == [NOTICE]
+
+
+def test_what_another_has_told_meanwhile_is_told_once_and_what_came_after_that_too(apart: Apart):
+    (node,) = apart(1).nodes.values()
+    down = (c.ON_EVENT, "+sdown", f"master redis-k8s {NOBODY} 6379")
+    switched = f"{c.ON_SWITCH} redis-k8s observer start {NOBODY} 6379 {NOBODY} 6379"
+    node.script("charm/shims/sleep", f"#!/bin/sh\n/bin/sleep 0.05\n{switched}\n")
+    assert node.run(*down) == 0
+    assert node.notices == [NOTICE]
+    # One that comes when the other has told.
+    late = f"{c.ON_EVENT} -sdown slave"
+    node.script("charm/shims/sleep", f"#!/bin/sh\n{switched}\n/bin/sleep 0.05\n{late}\n")
+    assert node.run(*down) == 0
+    assert node.notices == [NOTICE] * 3
+
+
+def test_while_a_wake_is_under_way_it_tells_what_happens(apart: Apart):
+    (node,) = apart(1).nodes.values()
+    event = f"{c.ON_EVENT} -sdown slave"
+    node.script("charm/shims/sleep", f"#!/bin/sh\n{event}\n")
+    assert node.run(c.WAKE) == 0
+    assert node.notices == [NOTICE]
+    # Once it is over, or has died over it, nobody else would.
+    node.script("charm/shims/sleep", "#!/bin/sh\n")
+    assert node.run(*event.split()) == 0
+    assert node.notices == [NOTICE] * 2
+    for who in ("waking", "telling"):
+        (node.inside(c.LIVE_DIR) / who).write_text("10\n")
+        assert node.run(*event.split()) == 0
+    assert node.notices == [NOTICE] * 4
+
+
 def test_the_charm_is_told_of_a_crash_and_of_the_failover(real: RealCluster):
     old = real.primary
     witness = real.nodes[real.replicas[0]]
