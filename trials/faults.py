@@ -330,6 +330,8 @@ HEAD = (
     "cut off s",
     "settled s",
     "worst",
+    "active later s",
+    "worst",
     "wrong",
 )
 
@@ -343,6 +345,7 @@ def summary(trials: Sequence[Trial]) -> str:
     for (name, units), cell in cells.items():
         gap, worst_gap = median_and_worst([one.gap_s for one in cell])
         settled, worst_settled = median_and_worst([one.settled_s for one in cell])
+        shown, worst_shown = median_and_worst([one.shown_s for one in cell])
         _, inside = median_and_worst([t.inside_s for t in cell if t.inside_s is not None])
         rows.append(
             (
@@ -358,6 +361,8 @@ def summary(trials: Sequence[Trial]) -> str:
                 _seconds(inside, "-"),
                 _seconds(settled, "never"),
                 _seconds(worst_settled, "never"),
+                _seconds(shown, "never"),
+                _seconds(worst_shown, "never"),
                 str(sum(bool(one.wrong) for one in cell)),
             )
         )

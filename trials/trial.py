@@ -22,10 +22,10 @@ from trials.clients import checker, history
 from trials.clients.checker import RecordLog, WriteLog
 from trials.clients.reader import Read, ReaderProcess
 from trials.clients.writer import Write
-from trials.cluster import TROUBLE, Cluster
+from trials.cluster import CALM_LIMIT_S, TROUBLE, Cluster
 from trials.logs import LogMarks
 from trials.scene import Scene, wait, wait_for_writes
-from trials.waiting import LOOK_EVERY_S
+from trials.waiting import LOOK_EVERY_S, until
 from trials.writers import MODES, Writers, stop
 
 WARM_S = 1.0
@@ -50,6 +50,7 @@ class Trial:
         inside_s: for how long a cut-off primary went on acknowledging; ``None`` without a cut.
         two_primaries_s: how long two hosts both acknowledged.
         settled_s: from the end of the disturbance until all was right; ``None``: never.
+        shown_s: from then until every unit and the application showed active; ``None``: never.
         waited_for: what was the last not to be right.
         reads: answers that the client of the replicas got.
         wrong: what was not as it must be, in sentences.
@@ -68,6 +69,7 @@ class Trial:
     inside_s: float | None = None
     two_primaries_s: float = 0.0
     settled_s: float | None = None
+    shown_s: float | None = None
     waited_for: list[str] = field(default_factory=list)
     reads: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -77,6 +79,8 @@ class Trial:
     def line(self) -> str:
         """Return the figures in one line."""
         settled = "never" if self.settled_s is None else f"{self.settled_s:.1f} s"
+        if self.shown_s is not None:
+            settled += f", active {self.shown_s:.1f} s later"
         inside = "" if self.inside_s is None else f", cut off {self.inside_s:.1f} s"
         return (
             f"{self.name}, {self.units} units, {self.number}: gap {self.gap_s:.2f} s, "
@@ -186,17 +190,33 @@ def _disturb(
             with suppress(LabError):
                 broken.update(cluster.broken())
 
+    active_since_s: float | None = None
+
+    def not_active() -> list[str]:
+        nonlocal active_since_s
+        asked_s = time.monotonic()
+        found = cluster.not_active(units_after)
+        active_since_s = None if found else active_since_s or asked_s
+        return found
+
+    def not_writing() -> list[str]:
+        not_active()
+        return clients.writers.silent()
+
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     scene.start_s = scene.over_s = time.monotonic()
     try:
         act(scene)
-        outcome = cluster.until_right(units_after, clients.writers.silent)
+        outcome = cluster.until_right(units_after, not_writing)
         trial.waited_for = outcome.missing
         if outcome.since_s is None:
             trial.wrong += outcome.missing
         else:
             trial.settled_s = max(0.0, outcome.since_s - scene.over_s)
+            until(not_active, CALM_LIMIT_S, hold_s=0.0)
+            if active_since_s is not None:
+                trial.shown_s = max(0.0, active_since_s - outcome.since_s)
             trial.wrong += cluster.until_calm()
     finally:
         ended.set()
