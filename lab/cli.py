@@ -108,6 +108,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     ):
         deploy.add_argument(f"--{option}", action="append", default=[], metavar="K=V", help=text)
     deploy.add_argument("--base", help="whose Python the charm runs on, such as ubuntu@24.04")
+    deploy.add_argument("--trust", action="store_true", help="see trust")
 
     status = add("status", _status, "show applications and units")
     status.add_argument("--watch", action="store_true", help="show it again every second")
@@ -133,6 +134,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     refresh = add("refresh", _refresh, text, "app", "charm_dir")
     refresh.add_argument("--base", help="a new base; without it the old one stays")
     add("attach-resource", _attach, "give a resource, name=file or name=image", "app", "resource")
+    trust = add("trust", _trust, "let an application do what it likes with the cluster", "app")
+    trust.add_argument("--remove", action="store_true", help="no longer")
     add("integrate", _integrate, "relate two applications", "first", "second")
     add("remove-relation", _remove_relation, "end a relation", "first", "second")
 
@@ -198,7 +201,12 @@ def _deploy(model: Model, given: argparse.Namespace) -> None:
         resources=_pairs(given.resource),
         settings=_pairs(given.set),
         base=given.base,
+        trust=given.trust,
     )
+
+
+def _trust(model: Model, given: argparse.Namespace) -> None:
+    model.trust(given.app, not given.remove)
 
 
 def _status(model: Model, given: argparse.Namespace) -> None:

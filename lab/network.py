@@ -3,8 +3,9 @@
 Each pod has a network namespace of its own with one address and one link, to a router that is a
 further namespace; the controller, and with it every client it starts, sits at another link of
 it. There is no way out. The router forwards by address, so a cut is a policy rule that drops
-packets: silently, in one direction or both, from everybody or from one pod only. It needs no
-packet filter in the kernel. An address that nobody has is silent as well.
+packets: silently, in one direction or both, from everybody or from one pod only. An address that
+nobody has is silent as well. Only the addresses of Services need a packet filter in the kernel:
+the router translates them before it decides, so that a cut holds for them too.
 
 Source: man 8 ip-rule ("blackhole"); for the names, "DNS for Services and Pods",
 https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
@@ -19,13 +20,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
 import dnslib
 
 from lab import sandbox
+from lab.kubernetes import netfilter
 from lab.programs import need
 
 _GATEWAY = "10.1.0.1"
@@ -83,6 +85,7 @@ class Network:
         self._numbers = itertools.count(_FIRST_POD)
         self._ip_program = str(need("ip")["ip"])
         self._router = _new_namespace(forward=True)
+        self._filter = netfilter.Filter(self._in_router)
         here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         self._ip(self._router, "link set lo up", "route add blackhole default")
         self._connect(here, "clients", self.address)
@@ -149,6 +152,31 @@ class Network:
         """Tell whether exactly this ``block`` holds."""
         with self._lock:
             return (source, destination) in self._rules
+
+    def route(self, routes: netfilter.Routes) -> None:
+        """Lead new connections to the addresses of Services where these routes say.
+
+        Raises:
+            NetworkError: the kernel has no packet filter for it.
+        """
+        try:
+            self._filter.change(routes)
+        except netfilter.FilterError as e:
+            raise NetworkError(str(e)) from e
+
+    def answer_at(self, address: str) -> None:
+        """Give the controller one more address, at which pods reach it."""
+        self._ip(self._router, f"route add {address}/32 dev clients")
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self._ip(here, f"addr add {address}/32 dev eth0")
+        os.close(here)
+
+    def _in_router(self, work: Callable[[], None]) -> None:
+        def enter() -> None:
+            sandbox.setns(self._router, sandbox.CLONE_NEWNET)
+            work()
+
+        sandbox.in_thread(enter)
 
     def _connect(self, namespace: int, link: str, address: str) -> None:
         """Lay a link from the router to ``eth0`` of the namespace and give that the address."""

@@ -24,26 +24,29 @@ _ALWAYS, _EVERY, _PER_HOOK, _FIRST_HOOKS = "always", "every", "once-per-hook", "
 @dataclass(frozen=True)
 class _Rule:
     tool: str
+    app: str
+    """Empty: any."""
     when: str
     number: int = 0
 
 
 def parse(text: str) -> tuple[_Rule, ...]:
-    """Return the rules in a text such as ``goal-state:1,secret-get:every=3``.
+    """Return the rules in a text such as ``goal-state:1,secret-get@app:every=3``.
 
     Raises:
         ValueError: a rule has no such form.
     """
     rules = []
     for each in filter(None, text.replace(" ", "").split(",")):
-        tool, _, when = each.partition(":")
+        what, _, when = each.partition(":")
+        tool, _, app = what.partition("@")
         name, _, number = when.partition("=")
         if when.isdigit() and int(when):
-            rules.append(_Rule(tool, "next", int(when)))
+            rules.append(_Rule(tool, app, "next", int(when)))
         elif name == _EVERY and number.isdigit() and int(number):
-            rules.append(_Rule(tool, _EVERY, int(number)))
+            rules.append(_Rule(tool, app, _EVERY, int(number)))
         elif when in (_ALWAYS, _PER_HOOK, _FIRST_HOOKS):
-            rules.append(_Rule(tool, when))
+            rules.append(_Rule(tool, app, when))
         else:
             raise ValueError(
                 f"{each!r}: expected TOOL:N, TOOL:every=N, TOOL:{_PER_HOOK}, "
@@ -56,7 +59,8 @@ def parse(text: str) -> tuple[_Rule, ...]:
 class ToolFaults:
     """Decides of each call of a hook tool whether it fails.
 
-    A rule is ``TOOL:WHEN``; ``*`` for a tool is each of them, counted for itself. WHEN is
+    A rule is ``TOOL:WHEN``, or ``TOOL@APP:WHEN`` for the units of one application; ``*`` for a
+    tool is each of them, counted for itself. WHEN is
 
     - ``N``: the next N calls in the model;
     - ``every=N``: each Nth call in the model;
@@ -89,7 +93,7 @@ class ToolFaults:
         tool = argv[0]
         fails = False
         for rule in self._rules:
-            if rule.tool in (tool, "*"):
+            if rule.tool in (tool, "*") and rule.app in ("", unit.partition("/")[0]):
                 # Each rule counts, whatever the others say.
                 fails = self._holds(rule, tool, unit, hook, run) or fails
         if not fails:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 
 from lab import resolver
 from lab.agent.dispatch import Dispatch
@@ -33,6 +32,7 @@ class Agent:
         self._uniter = Uniter(host, self._state, self._dispatch)
         self._kubelet = Kubelet(host, self._state)
         self._agent_done = threading.Event()
+        self._returned = threading.Event()
         self._ending: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name=unit.name, daemon=True)
 
@@ -75,9 +75,18 @@ class Agent:
                 self._dispatch.signal(signal.SIGTERM)
             else:
                 self._state.lost = True
+                self._state.log("INFO", "kubelet", "the pod is lost, and its network silent")
             self._model.touch()
+            self._host.cluster.look()
         if not graceful:
             pod.kill()
+
+    def return_pod(self) -> None:
+        """Bring up the next pod now, if one is held."""
+        with self._model.lock:
+            if self._state.pod is not None and self._state.end is None:
+                raise ModelError(f"the pod of {self.unit.name} is up")
+            self._returned.set()
 
     def set_connected(self, connected: bool) -> None:
         """Note that the pod's network to the controller is cut, or healed.
@@ -90,6 +99,8 @@ class Agent:
             self._state.connected = connected
             if connected:
                 self._uniter.restart_worker()
+            else:
+                self._state.log("INFO", "kubelet", "the pod is cut off, and its network silent")
             self._update_presence()
 
     def set_frozen(self, frozen: bool) -> None:
@@ -116,8 +127,9 @@ class Agent:
         try:
             while True:
                 # A pod that is held for longer than it takes to start is up at once after that.
-                time.sleep(max(hold_s, self._model.settings.pod_start_s))
+                self._returned.wait(max(hold_s, self._model.settings.pod_start_s))
                 self._start_pod()
+                self._returned.clear()
                 end = self._uniter.serve()
                 if end is None:
                     self._leave()
@@ -190,6 +202,7 @@ class Agent:
             self._state.events.clear()
             self._update_presence()
             self._dispatch.close()
+        self._host.cluster.drop_pod(self.unit)
         self._host.pods_changed(self.unit.app)
 
     def _leave(self) -> None:

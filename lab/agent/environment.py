@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lab.kubernetes.cluster import API_ADDRESS as KUBERNETES_ADDRESS
 from lab.model import Action, Hook, Model, Unit
 from lab.pods import PYTHON_BIN
 
@@ -42,11 +43,11 @@ def environment(
         "TERM": "tmux-256color",
         "DEBIAN_FRONTEND": "noninteractive",
         "APT_LISTCHANGES_FRONTEND": "none",
-        "KUBERNETES_SERVICE_HOST": "10.152.183.1",
-        "KUBERNETES_SERVICE_PORT": "443",
-        "KUBERNETES_SERVICE_PORT_HTTPS": "443",
-        "KUBERNETES_PORT": "tcp://10.152.183.1:443",
     }
+    if model.settings.kube_api != "absent":
+        env["KUBERNETES_SERVICE_HOST"] = KUBERNETES_ADDRESS
+        env["KUBERNETES_SERVICE_PORT"] = env["KUBERNETES_SERVICE_PORT_HTTPS"] = "443"
+        env["KUBERNETES_PORT"] = f"tcp://{KUBERNETES_ADDRESS}:443"
     env.update(_event_variables(model, unit, hook, action))
     return env
 

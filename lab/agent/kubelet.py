@@ -58,6 +58,7 @@ class Kubelet:
         if pod is None:
             return
         self._state.log("WARNING", "kubelet", f"container {name} ended with {returncode}")
+        self._host.cluster.look()
         count, last = self._deaths.get(name, (0, 0.0))
         now = time.monotonic()
         count = 0 if now - last > RESTART_FORGOTTEN_S else count

@@ -11,7 +11,7 @@ from lab.tools import TOOLS
 
 
 def pod_spec(host: Host, unit: Unit) -> PodSpec:
-    """Return what the next pod of a unit is made of."""
+    """Return what the next pod of a unit is made of; the cluster hears of it."""
     model = host.model
     app = model.apps[unit.app]
     storages = [s for s in model.storages.values() if s.unit == unit.name]
@@ -43,5 +43,6 @@ def pod_spec(host: Host, unit: Unit) -> PodSpec:
         tools=TOOLS,
         mounts=tuple(Mount(volumes[s.id], s.location) for s in storages),
         log_dir=host.model_dir / "logs" / unit.pod,
+        account=host.cluster.add_pod(unit),
         memory_mb=model.settings.memory_mb,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lab.kubernetes.cluster import Cluster
 from lab.model import Hook, Model, Storage, Unit
 from lab.network import Network
 from lab.pods import Pod, PodError, Volume
@@ -20,6 +21,7 @@ class Host(Protocol):
     model: Model
     network: Network
     model_dir: Path
+    cluster: Cluster
 
     def volume(self, storage: Storage) -> Volume:
         """Return the volume of a storage, made when it has none yet."""

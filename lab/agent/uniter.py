@@ -96,6 +96,7 @@ class Uniter:
                     if not self._state.connected:
                         raise CommitError("connection is shut down")
                     context.commit()
+                    self._host.cluster.look()
                 except (CommitError, ModelError) as e:
                     source = "juju.worker.uniter.context"
                     self._state.log(

@@ -108,6 +108,14 @@ class Looking(Link):
         """Return ``{"endpoint:id": {unit or app: {key: value}}}``."""
         return self._ask("databags", app=app)
 
+    def objects(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the ``pods`` or ``services`` of the model's namespace, by name."""
+        return self._ask("objects", kind=kind)
+
+    def api_requests(self, since: int = 0) -> list[str]:
+        """Return what the API of Kubernetes was asked: method, path, code, caller's address."""
+        return self._ask("api_requests", since=since)
+
     def secrets(self, app: str) -> dict[str, dict[str, Any]]:
         """Return all secrets of an application and its units, with content, by id."""
         return self._ask("secrets", app=app)

@@ -58,6 +58,7 @@ class Model(Looking, Trouble):
         resources: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         base: str | None = None,
+        trust: bool = False,
     ) -> None:
         """Deploy a charm, starting the model's controller when there is none.
 
@@ -74,6 +75,7 @@ class Model(Looking, Trouble):
             base: such as ``ubuntu@24.04``: the containers ``charm`` have its Python, and what
                 is packed now is packed for it. Without one it is that which a packed charm was
                 packed for, and for a source directory the Python that runs the lab.
+            trust: let it do what it likes with the cluster.
 
         Raises:
             LabError: the model refuses it.
@@ -95,6 +97,7 @@ class Model(Looking, Trouble):
             images=made,
             base=base,
             python=python,
+            trust=trust,
         )
 
     def start(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -215,6 +218,10 @@ class Model(Looking, Trouble):
         else:
             kept = self._keep_file(name, value)
             self._ask("attach_resource", app=app, name=name, value=kept, image=None)
+
+    def trust(self, app: str, trusted: bool = True) -> None:
+        """Let an application do what it likes with the cluster, or no longer."""
+        self._ask("trust", app=app, trusted=trusted)
 
     def run(
         self,

@@ -26,6 +26,10 @@ class Trouble(Inside):
         """Delete a pod; a new one with a new address comes up by itself after ``hold_s``."""
         self._ask("kill_pod", unit=unit, graceful=graceful, hold_s=hold_s)
 
+    def return_pod(self, unit: str) -> None:
+        """Bring up the next pod of a unit at once, however long it was to be away."""
+        self._ask("return_pod", unit=unit)
+
     def pids(self, unit: str, container: str, match: str = "") -> list[int]:
         """Return the processes whose command line holds ``match``, as ``spawn`` sees them.
 

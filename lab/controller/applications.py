@@ -33,6 +33,7 @@ class Applications(Requests):
             network.dns_mode = settings.dns_mode
             network.reuse_addresses = settings.reuse_addresses
             network.use_names()
+            self.controller.cluster.look()
 
     def op_deploy(
         self,
@@ -44,6 +45,7 @@ class Applications(Requests):
         base: str,
         python: str,
         images: dict[str, dict[str, Any]],
+        trust: bool,
     ) -> None:
         """Add an application with its first units."""
         meta = read_meta(Path(charm_dir))
@@ -52,6 +54,8 @@ class Applications(Requests):
             found = self.model.add_app(name, charm_dir, meta, config, resources)
             found.base, found.python = base, python
             found.images = {key: Image.from_json(image) for key, image in images.items()}
+            found.trusted = trust
+            self.controller.cluster.add_app(found)
             self.controller.start_agents(self.model.add_units(name, units))
 
     def op_add_unit(self, app: str, count: int) -> list[str]:
@@ -88,6 +92,10 @@ class Applications(Requests):
         with self.model.lock:
             found = self.model.app(app)
             return {**dict.fromkeys(found.meta.config), **found.settings()}
+
+    def op_trust(self, app: str, trusted: bool) -> None:
+        """Trust an application with the cluster, or no longer."""
+        self.model.trust(app, trusted)
 
     def op_refresh(
         self,

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lab.agent import Agent
+from lab.kubernetes.cluster import Cluster
 from lab.model import Model, Storage, Unit
 from lab.network import Network
 from lab.pods import Volume
@@ -24,6 +25,7 @@ class Controller:
         self.model = Model(model_dir.name)
         self.network = Network(model_dir.name)
         self.agents: dict[str, Agent] = {}
+        self.cluster = Cluster(self.model, self.network, self.agents)
         self._volumes: dict[str, Volume] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_numbers = itertools.count()
@@ -41,17 +43,14 @@ class Controller:
             return self._volumes[storage.id]
 
     def pods_changed(self, app: str) -> None:
-        """Let the Services' names point to the pods that are up, or ready."""
+        """Let the Services of an application lead to the pods that are up, or ready."""
         up: list[str] = []
-        ready: list[str] = []
         with self.model.lock:
             for name, agent in self.agents.items():
                 if name.partition("/")[0] == app and agent.unit.address:
                     up.append(agent.unit.address)
-                    if agent.ready:
-                        ready.append(agent.unit.address)
         self.network.set_name(self.model.service(f"{app}-endpoints"), *up)
-        self.network.set_name(self.model.service(app), *ready)
+        self.cluster.look()
 
     def unit_gone(self, unit: Unit) -> None:
         """Forget a unit whose pod has ended, and its application with the last unit."""
@@ -68,6 +67,7 @@ class Controller:
         """Delete an application that has no unit any more, with its volumes."""
         storages = [s for s in self.model.storages.values() if s.unit.startswith(f"{name}/")]
         self.model.drop_app(name)
+        self.cluster.drop_app(name)
         for storage in storages:
             if volume := self._volumes.pop(storage.id, None):
                 volume.remove()

@@ -39,6 +39,15 @@ class Looking(Requests):
         """Return all databags of an application's relations."""
         return self.model.relations.databags(app)
 
+    def op_objects(self, kind: str) -> dict[str, Any]:
+        """Return the pods or Services of the model's namespace by name."""
+        items = self.controller.cluster.objects.list(kind)["items"]
+        return {item["metadata"]["name"]: item for item in items}
+
+    def op_api_requests(self, since: int) -> list[str]:
+        """Return what the API of Kubernetes was asked after the first ``since`` requests."""
+        return self.controller.cluster.api.requests[since:]
+
     def op_secrets(self, app: str) -> dict[str, Any]:
         """Return all secrets of an application and its units, with their content."""
         return self.model.secrets.of_app(app)

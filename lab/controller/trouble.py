@@ -77,6 +77,10 @@ class Trouble(Requests):
         """Delete a pod; the next one comes up by itself."""
         self.controller.agent(unit).end_pod(graceful, hold_s)
 
+    def op_return_pod(self, unit: str) -> None:
+        """Bring up the next pod of a unit at once, however long it was to be away."""
+        self.controller.agent(unit).return_pod()
+
     def op_freeze(self, unit: str, container: str | None, match: str | None) -> None:
         """Stop processes, the whole pod without container."""
         pod = self._pod(unit)

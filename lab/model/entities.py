@@ -145,6 +145,8 @@ class Application:
     Attributes:
         base: whose Python the charm runs on; empty for the lab's own.
         python: the directory of that Python, see ``lab.bases.python_home``.
+        opened_ports: of all units, as its Service has them.
+        trusted: whether it may do all that the API of Kubernetes offers.
     """
 
     name: str
@@ -163,6 +165,8 @@ class Application:
     leader_since: float = 0.0
     leader_settings: dict[str, str] = field(default_factory=dict)
     service_ip: str = ""
+    opened_ports: set[str] = field(default_factory=set)
+    trusted: bool = False
     removed: bool = False
     rolling: int = 0
     base: str = ""

@@ -130,8 +130,7 @@ class Model:
                 if resource not in meta.resources:
                     raise ModelError(f'charm "{meta.name}" has no resource "{resource}"')
             app.resources = dict(resources)
-            app.service_ip = f"10.152.183.{self._next_service}"
-            self._next_service += 1
+            app.service_ip = self.next_service_address()
             self.apps[name] = app
             for endpoint in meta.endpoints.values():
                 if endpoint.role == "peer":
@@ -177,6 +176,22 @@ class Model:
         """Return the full name of a Service of the model."""
         settings = self.settings
         return f"{name}.{settings.namespace or self.name}.svc.{settings.cluster_domain}"
+
+    def next_service_address(self) -> str:
+        """Return an address for a Service; none is given twice."""
+        with self.lock:
+            number = self._next_service
+            self._next_service += 1
+            return f"10.152.{183 + number // 250}.{number % 250 + 1}"
+
+    def trust(self, app_name: str, trusted: bool) -> None:
+        """Let an application do what it likes with the cluster, or no longer."""
+        with self.lock:
+            app = self.app(app_name)
+            if app.trusted != trusted:
+                app.trusted = trusted
+                app.config_version += 1
+                self.touch()
 
     def add_storage(self, unit: Unit, name: str) -> Storage:
         """Add a storage instance to a unit; pods mount it from their next start on."""

@@ -20,6 +20,7 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "node_domain": "node.example",
         "reuse_addresses": True,
         "tool_cost_ms": 5.0,
+        "service_delay_s": 0.1,
     },
 }
 """Settings that are set together. ``field``: what was seen of Juju 4.0 on Kubernetes 1.34."""
@@ -62,6 +63,11 @@ class Settings:
             is ready from the commit of ``start`` on.
         memory_mb: what the processes of one workload container may take together; whatever goes
             beyond it kills all of them. 0 for no limit.
+        kube_api: ``ok``; ``off`` refuses connections to the API of Kubernetes, ``silent`` gives no
+            answer, ``forbidden`` lets nobody do anything, and with ``absent`` pods to come have
+            no service account and hooks no variables that say where it is.
+        service_delay_s: seconds from a change of pods, labels or Services until connections go
+            where they are to go now: kube-proxy hears of it and writes its rules.
         profile: the name of the group of ``PROFILES`` that was last asked for.
     """
 
@@ -85,6 +91,8 @@ class Settings:
     pod_start_s: float = 0.0
     probe_s: float = 0.0
     memory_mb: int = 0
+    kube_api: Literal["ok", "off", "silent", "forbidden", "absent"] = "ok"
+    service_delay_s: float = 0.0
     profile: str = "none"
 
     def update(self, values: Mapping[str, Any]) -> None:
@@ -100,6 +108,7 @@ class Settings:
             "leavers": ("highest", "lowest"),
             "dns_mode": ("ok", "silent"),
             "upstream": ("nxdomain", "silent", "wildcard"),
+            "kube_api": ("ok", "off", "silent", "forbidden", "absent"),
             "profile": tuple(PROFILES),
         }
         known = {item.name for item in fields(self)}

@@ -14,6 +14,7 @@ from lab.pods.spec import PYTHON_BIN, PodError, PodSpec
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _HIDDEN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/boot", "/snap")
 _KERNEL = ("proc", "sys", "dev")
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _NAME_FILES = ("hosts", "hostname", "resolv.conf", "nsswitch.conf")
 
 
@@ -79,6 +80,8 @@ def make_root(pod: PodSpec, name: str, base: Path, data: Path, tools: Path, name
         _show(tools / "pebble", top, "/charm/bin/pebble", read_only=True)
         _show(data / "containers" / name, top, "/charm/container")
         mounts = own.mounts
+    if pod.account is not None:
+        _show(pod.account, top, ACCOUNT, read_only=True)
     for wanted in mounts:
         _show(wanted.source, top, wanted.target)
     return top

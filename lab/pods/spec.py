@@ -58,6 +58,7 @@ class PodSpec:
         tools: names of the hook tools.
         mounts: what the container ``charm`` sees of the unit's storages.
         log_dir: where the output of the containers is added to; else it goes with the pod.
+        account: files by which its containers use the API of Kubernetes; None for none.
         memory_mb: what the processes of a workload container may take; 0 for no limit.
     """
 
@@ -72,6 +73,7 @@ class PodSpec:
     log_dir: Path | None = None
     python_dir: Path | None = None
     memory_mb: int = 0
+    account: Path | None = None
 
     @property
     def unit_tag(self) -> str:

@@ -84,9 +84,10 @@ def test_names_follow_the_pods(shared: Model):
     shared.wait_idle(IDLE_S)
     old = address()
     shared.settings({"dns_vanish_s": 30})
-    shared.kill_pod("probe/1", hold_s=2.0)
+    shared.kill_pod("probe/1", hold_s=10 * IDLE_S)
     assert shared.exec("probe/0", "one", resolve).stdout.strip() == old
     shared.settings({"dns_vanish_s": 0})
+    shared.return_pod("probe/1")
     shared.wait_idle(IDLE_S)
     assert address() != old
     assert shared.exec("probe/0", "one", resolve).stdout.strip() == address()

@@ -19,21 +19,25 @@ CALLS = [
     ("is-leader", "a/0", "start", "1"),
     ("goal-state", "a/1", "start", "2"),
     ("goal-state", "a/0", "start", "3"),
+    ("goal-state", "b/0", "start", "4"),
 ]
 
 
 @pytest.mark.parametrize(
     ("rules", "fails"),
     [
-        ("", [False, False, False, False, False]),
-        ("goal-state:1", [True, False, False, False, False]),
-        ("goal-state:3", [True, True, False, True, False]),
-        ("goal-state:every=2", [False, True, False, False, True]),
-        ("goal-state:always", [True, True, False, True, True]),
-        ("goal-state:once-per-hook", [True, False, False, True, True]),
-        ("goal-state:first-hooks", [True, False, False, True, False]),
-        ("*:first-hooks", [True, False, True, True, False]),
-        ("is-leader:1, goal-state:1", [True, False, True, False, False]),
+        ("", [False] * 6),
+        ("goal-state:1", [True, False, False, False, False, False]),
+        ("goal-state:3", [True, True, False, True, False, False]),
+        ("goal-state:every=2", [False, True, False, False, True, False]),
+        ("goal-state:always", [True, True, False, True, True, True]),
+        ("goal-state:once-per-hook", [True, False, False, True, True, True]),
+        ("goal-state:first-hooks", [True, False, False, True, False, True]),
+        ("*:first-hooks", [True, False, True, True, False, True]),
+        ("is-leader:1, goal-state:1", [True, False, True, False, False, False]),
+        ("goal-state@a:always", [True, True, False, True, True, False]),
+        ("goal-state@b:1", [False, False, False, False, False, True]),
+        ("*@a:once-per-hook", [True, False, True, True, True, False]),
     ],
 )
 def test_which_calls_fail(rules, fails):

@@ -129,6 +129,13 @@ def test_output(world: World, argv: tuple[str, ...], printed: str):
     assert world.context().run(argv, None).stdout == printed
 
 
+def test_the_help_of_storage_get_names_the_storage_of_the_hook(world: World):
+    """So did releases of ops before JUJU_STORAGE_ID learn of it, 2.3 among them."""
+    attached = Hook("data-storage-attached", "storage", storage_id="data/0")
+    lines = call(world.context(hook=attached), "storage-get", "--help").splitlines()
+    assert "-s  (= data/0)" in lines
+
+
 @pytest.mark.parametrize(
     ("unit", "argv", "rc", "text"),
     [
@@ -275,6 +282,20 @@ def test_a_broken_relation_is_not_listed_and_still_readable(world: World):
     context = world.context("probe/0", hook)
     assert call(context, "relation-ids", "downstream", J) == []
     assert call(context, "relation-get", J, "-r", "2", "-", "probe/0")
+
+
+def test_a_relation_is_there_in_its_own_relation_created(world: World):
+    world.model.relations.integrate("other:downstream", "probe:upstream")
+    hook = Hook("relation-created", "upstream-relation-created", 3, "other")
+    context = world.context("probe/0", hook)
+    assert call(context, "relation-ids", "upstream", J) == ["upstream:3"]
+    assert call(context, "relation-list", J, "-r", "3") == []
+    assert call(context, "relation-list", J, "--app", "-r", "3") == "other"
+    call(context, "relation-set", "-r", "3", "k=v")
+    context.commit()
+    assert world.model.relations[3].bags["probe/0"].data["k"] == "v"
+    # In another hook before that one it is not known yet.
+    assert call(world.context("probe/1"), "relation-ids", "upstream", J) == []
 
 
 def test_no_relation_is_known_during_install(world: World):

@@ -41,7 +41,7 @@ def test_the_lab_imports_nothing_of_what_stands_beside_it(path: Path):
         for entry in folder.iterdir()
         if entry.suffix == ".py" or (entry.is_dir() and any(entry.glob("*.py")))
     } | {"src", "trials", "tests"}
-    assert {"charm", "plan"} <= beside
+    assert {"charm", "cluster"} <= beside
     assert set(imported(path)) & (beside - {"lab"}) == set()
 
 

@@ -9,6 +9,21 @@ from lab.tools.scope import Family, Scope
 from lab.tools.words import ToolError, mapping, pairs, parse, show
 
 PORT = re.compile(r"(\d+)(?:/(tcp|udp))?|icmp")
+STORAGE_HELP = """\
+Usage: storage-get [options] [<key>]
+
+Summary:
+Print information for the storage instance with the specified ID.
+
+Options:
+--format  (= smart)
+    Specify output format (json|smart|yaml)
+-o, --output (= "")
+    Specify an output file
+-s  (= {storage})
+    specify a storage instance by id
+"""
+"""Old releases of ops learn from it which storage an event is about."""
 
 
 class PodTools(Family):
@@ -74,6 +89,8 @@ class PodTools(Family):
 
     def storage_get(self, argv: list[str], _: str) -> str:
         """Return kind and location of a storage."""
+        if "--help" in argv:
+            return STORAGE_HELP.format(storage=self.hook.storage_id)
         flags = parse(argv, "storage")
         wanted = flags.get("storage") or self.hook.storage_id
         if not wanted:

@@ -55,9 +55,10 @@ class Scope:
         current = self.hook.relation_id == relation.id
         if self.app.name not in relation.ends:
             return None
-        if told is None or not (told.created or current) or (told.broken and not current):
-            return None
-        return told
+        if told is None:
+            # In relation-created it is there, with nobody in it yet.
+            return ToldRelation() if current else None
+        return told if current or (told.created and not told.broken) else None
 
     def relation(self, flags: Flags) -> tuple[Relation, ToldRelation]:
         """Return the relation that a call means, that of the hook when it names none.
