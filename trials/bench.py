@@ -3,8 +3,9 @@
 
 """What a charm costs: the hooks of a deployment and of a quiet model, for several sizes.
 
-``make bench``, ``make bench CHARM=DIR``, or ``CHARM="DIR DIR"`` for two charms side by side on
-one machine in one run. It knows nothing of the charm but that its units become active.
+``make bench``, ``make bench CHARM=DIR``, or ``make bench BESIDE=DIR`` for the charm and another
+one in turn, with their ratio and the bars (``beside``). It knows nothing of the charm but that its
+units become active, and that check-service, where there is one, is an action that changes nothing.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any
 from lab.client import Model, cache
 from lab.model import HookRecord
 from lab.packing import pack, read_meta
+from trials import beside
 from trials.clients import table
 
 ROOT = Path(__file__).parents[1]
@@ -31,9 +33,12 @@ HOLD_S = 3.0
 """How long all units must be active and idle before a deployment counts as done."""
 POLL_S = 0.1
 LIMIT_S = 120.0
-FIELD_COST = {"tool_cost_ms": "5"}
-"""A hook tool costs in the field what it does not in the lab."""
+FIELD = {"profile": "field"}
+"""Hook tools, pods and names take the time that they take in the field."""
 LIMIT_PER_UNIT_S = 20.0
+STUCK_S = 12.0
+"""After so long without a hook nothing but update-status is to come."""
+LOOK = "check-service"
 
 
 @dataclass
@@ -87,17 +92,22 @@ class Run:
 
     Attributes:
         units: how many.
-        active_s: from the call until all units were active and idle and stayed so; ``None`` if
-            that never came, and then ``states`` says what they were.
+        active_s: from the call until all units were active and idle and stayed so, without the
+            time in which they waited for update-status; ``None`` if that never came, and then
+            ``states`` says what they were.
+        stuck: how often they waited for update-status, and got it at once.
         deploy: the hooks until then.
-        rest: the update-status hooks on the quiet model, one a round and unit.
+        rest: the update-status hooks on the quiet model that come after another one.
+        look: those that come after an action; none where the charm has no such action.
         states: the units' last statuses.
     """
 
     units: int
     active_s: float | None
+    stuck: int
     deploy: Costs
     rest: Costs
+    look: Costs
     states: dict[str, str]
 
     @property
@@ -114,23 +124,62 @@ def _states(model: Model, app: str) -> dict[str, str]:
     }
 
 
-def _until_quiet(model: Model, app: str, units: int, limit_s: float) -> float | None:
-    """Return the monotonic time from which all units were active and idle, or ``None``."""
+class Watch:
+    """Tells when a deployment has come to its end, from what the units show.
+
+    Attributes:
+        stuck: how often nobody had anything to do though not all were active.
+    """
+
+    def __init__(self, units: int):
+        self.stuck = 0
+        self._units = units
+        self._active_s: float | None = None
+        self._idle_s: float | None = None
+        self._waited_s = 0.0
+        self._done = False
+
+    def see(self, states: Sequence[str], now_s: float) -> str:
+        """Return "done", "stuck" (update-status is to come now) or "" for what is seen now."""
+        active = list(states) == ["active idle"] * self._units
+        idle = len(states) == self._units and all(each.endswith(" idle") for each in states)
+        self._active_s = (self._active_s or now_s) if active else None
+        self._idle_s = (self._idle_s or now_s) if idle and not active else None
+        if self._active_s is not None and now_s - self._active_s >= HOLD_S:
+            self._done = True
+            return "done"
+        if self._idle_s is not None and now_s - self._idle_s >= STUCK_S:
+            self.stuck += 1
+            self._waited_s += now_s - self._idle_s
+            self._idle_s = None
+            return "stuck"
+        return ""
+
+    def taken_s(self, start_s: float) -> float | None:
+        """Return how long it took from ``start_s``, without waiting; None if it is not over."""
+        if self._active_s is None or not self._done:
+            return None
+        return self._active_s - start_s - self._waited_s
+
+
+def wait_for(model: Model, app: str, units: int, limit_s: float) -> Watch:
+    """Wait until a deployment has come to its end, or its time is over."""
+    watch = Watch(units)
     deadline_s = time.monotonic() + limit_s
-    since_s: float | None = None
-    while time.monotonic() < deadline_s:
-        now_s = time.monotonic()
-        if list(_states(model, app).values()) == ["active idle"] * units:
-            since_s = now_s if since_s is None else since_s
-            if now_s - since_s >= HOLD_S:
-                return since_s
-        else:
-            since_s = None
+    while (now_s := time.monotonic()) < deadline_s:
+        states = _states(model, app)
+        seen = watch.see(list(states.values()), now_s)
+        if seen == "done":
+            break
+        if seen == "stuck":
+            # Juju's own comes within five minutes.
+            for name in states:
+                model.update_status(name)
         time.sleep(POLL_S)
-    return None
+    return watch
 
 
-def _update_status(model: Model, unit: str) -> list[HookRecord]:
+def update_status(model: Model, unit: str) -> list[HookRecord]:
     """Let one unit run update-status, and return its record; empty if none came in time."""
     before = len(model.hooks())
     model.update_status(unit)
@@ -149,7 +198,7 @@ def measure(
     units: int,
     rounds: int,
     image: str = "",
-    settings: Mapping[str, str] = FIELD_COST,
+    settings: Mapping[str, str] = FIELD,
 ) -> Run:
     """Deploy a packed charm, let it rest, and return what that cost.
 
@@ -167,20 +216,26 @@ def measure(
         # No update-status but those that are asked for.
         model.start({"update_status_s": 86400, **settings})
         start_s = time.monotonic()
-        resources = read_meta(charm).made_from(image)
-        model.deploy(charm, app=app, units=units, resources=resources)
-        quiet_s = _until_quiet(model, app, units, limit_s)
+        meta = read_meta(charm)
+        model.deploy(charm, app=app, units=units, resources=meta.made_from(image))
+        watch = wait_for(model, app, units, limit_s)
+        active_s = watch.taken_s(start_s)
         deployed = model.hooks()
         rest: list[HookRecord] = []
-        if quiet_s is not None:
-            # One at a time: at rest means that nothing else wants the processor.
-            for name in list(_states(model, app)) * rounds:
-                rest += _update_status(model, name)
+        look: list[HookRecord] = []
+        # One at a time: at rest means that nothing else wants the processor.
+        for name in list(_states(model, app)) * (rounds if active_s is not None else 0):
+            if LOOK in meta.actions:
+                model.run(name, LOOK)
+                look += update_status(model, name)
+            rest += update_status(model, name)
         return Run(
             units=units,
-            active_s=None if quiet_s is None else quiet_s - start_s,
+            active_s=active_s,
+            stuck=watch.stuck,
             deploy=costs(deployed),
             rest=costs(rest),
+            look=costs(look),
             states=_states(model, app),
         )
     finally:
@@ -208,9 +263,8 @@ def growth(runs: Sequence[Run]) -> dict[str, float]:
 
 def rows_of(run: Run) -> list[tuple[str, float | None]]:
     """Return the lines of a table about one run."""
-    deploy, rest = run.deploy.total, run.rest.total
-    each = max(1, deploy.hooks)
-    resting = max(1, rest.hooks)
+    deploy, rest, look = run.deploy.total, run.rest.total, run.look.total
+    each, resting, looking = (max(1, cost.hooks) for cost in (deploy, rest, look))
     return [
         ("deploy: until active, s", run.active_s),
         ("deploy: hooks", deploy.hooks),
@@ -223,6 +277,9 @@ def rows_of(run: Run) -> list[tuple[str, float | None]]:
         ("update-status at rest: CPU, ms", run.rest.cpu_per_hook_s * 1000),
         ("update-status at rest: wall, ms", rest.wall_s / resting * 1000),
         ("update-status at rest: tool calls", rest.tools / resting),
+        ("update-status after an action: CPU, ms", run.look.cpu_per_hook_s * 1000),
+        ("update-status after an action: wall, ms", look.wall_s / looking * 1000),
+        ("update-status after an action: tool calls", look.tools / looking),
     ]
 
 
@@ -300,27 +357,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--charm", type=Path, nargs="+", default=[ROOT], help="charm directories")
     parser.add_argument("--image", default="", help="of the containers, see lab/README.md")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="units")
+    parser.add_argument("--beside", type=Path, help="another charm, in turn with the first")
+    parser.add_argument("--turns", type=int, default=3, help="deployments of each, with --beside")
+    parser.add_argument("--sizes", type=int, nargs="+", help="units; 1 3 5 9, beside another 3")
     parser.add_argument("--rounds", type=int, default=3, help="update-status per unit at rest")
     parser.add_argument("--set", nargs="+", default=[], metavar="K=V", help="settings of the lab")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="all figures")
     options = parser.parse_args()
-    charms = [charm.resolve() for charm in options.charm]
+    paths = [*options.charm, *([options.beside] if options.beside else [])]
+    charms = [charm.resolve() for charm in paths]
+    if options.beside and len(charms) != 2:
+        parser.error("--beside compares one charm with another")
     names = names_of(charms)
-    settings = {**FIELD_COST, **dict(each.split("=", 1) for each in options.set)}
+    settings = {**FIELD, **dict(each.split("=", 1) for each in options.set)}
+    sizes = options.sizes or ([3] if options.beside else list(SIZES))
+    turns = options.turns if options.beside else 1
     results: dict[str, list[Run]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         packed = {}
         for name, charm in zip(names, charms, strict=True):
             packed[name] = Path(folder) / name.replace(":", "-")
             pack(charm, packed[name], cache())
-        for units in options.sizes:
-            for name, charm in packed.items():
-                print(f"{name}: {units} units ...", file=sys.stderr, flush=True)
-                app = read_meta(charm).name
-                results[name].append(
-                    measure(charm, app, units, options.rounds, options.image, settings)
-                )
+        for units in sizes:
+            for turn in range(turns):
+                # Each comes first in turn, so that what drifts on the machine meets both alike.
+                for name in reversed(names) if turn % 2 else names:
+                    print(f"{name}: {units} units ...", file=sys.stderr, flush=True)
+                    app = read_meta(packed[name]).name
+                    rounds, image = options.rounds, options.image
+                    run = measure(packed[name], app, units, rounds, image, settings)
+                    results[name].append(run)
     report: dict[str, Any] = {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "charms": {
@@ -330,14 +396,17 @@ def main() -> int:
         },
     }
     options.json.write_text(json.dumps(report, indent=1) + "\n")
-    print(show(results))
-    for name, runs in results.items():
-        for run in runs:
-            if run.units == min(options.sizes, key=lambda size: abs(size - 3)):
-                print(f"\n{name}, {run.units} units: the hooks of the deployment")
-                print(show_hooks(run))
-                print(f"\n{name}, {run.units} units: the hook tools")
-                print(show_tools(run))
+    if options.beside:
+        print(beside.show(results))
+    else:
+        print(show(results))
+        for name, runs in results.items():
+            for run in runs:
+                if run.units == min(sizes, key=lambda size: abs(size - 3)):
+                    print(f"\n{name}, {run.units} units: the hooks of the deployment")
+                    print(show_hooks(run))
+                    print(f"\n{name}, {run.units} units: the hook tools")
+                    print(show_tools(run))
     wrong = [
         f"{name}, {run.units} units: {run.states if run.active_s is None else 'hooks failed'}"
         for name, runs in results.items()

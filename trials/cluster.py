@@ -113,7 +113,7 @@ class Cluster:
         first = f"{APP}-0."
         hosts = tuple(asked.hosts[0].replace(first, f"{APP}-{n}.", 1) for n in range(MOST_UNITS))
         ca = self._authority.pem if self._authority else ""
-        self._access = wire.Access(APP, hosts, asked.redis_password, asked.sentinel_password, ca)
+        self._access = dataclasses.replace(asked, hosts=hosts, ca=ca)
         self._probe = topology.Probe(self.model, APP, self._access)
         self._form(lambda: self.problems(units), HOLD_S, tell)
 
@@ -240,14 +240,18 @@ class Cluster:
         access = self.access
         return str({"redis": access.redis_password, "sentinel": access.sentinel_password}[kind])
 
-    def ask(self, unit: str, kind: str, *commands: str, password: str = "") -> list[str]:
-        """Send commands to the Redis or the Sentinel of a unit as its administrator.
+    def ask(
+        self, unit: str, kind: str, *commands: str, user: str = "", password: str = ""
+    ) -> list[str]:
+        """Send commands to the Redis or the Sentinel of a unit, as its administrator if not told.
 
         Args:
             unit: whose it is.
             kind: ``redis`` or ``sentinel``.
             commands: one a line.
-            password: if it is not the one that the application gives.
+            user: who asks.
+            password: of that user, or of the administrator if it is not the one that the
+                application gives.
 
         Returns:
             The lines of all replies.
@@ -259,7 +263,8 @@ class Cluster:
         if self.access.ca:
             program = f". /etc/redis-k8s/cluster.env; {program} --tls --cacert $CA_FILE"
         # By standard input, so that the password is no argument of a process.
-        text = "\n".join([f"AUTH default {password or self.password(kind)}", *commands]) + "\n"
+        user = user or (self.access.redis_user if kind == "redis" else "default")
+        text = "\n".join([f"AUTH {user} {password or self.password(kind)}", *commands]) + "\n"
         done = self.model.exec(unit, kind, ["sh", "-c", program], stdin=text)
         lines = done.stdout.splitlines()
         if lines[:1] != ["OK"]:

@@ -58,6 +58,8 @@ class Fault:
         after: how many units there are to be in the end.
         target_s: median and worst write gap that three units are to keep; None: any worst.
         may_lose: lost writes are counted but are not wrong.
+        silent: the network of a primary stops without a word, as when its machine does: the last
+            write that it acknowledged to each client is counted but is not wrong.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Fault:
     after: Callable[[int], int] = lambda units: units
     target_s: tuple[float, float | None] | None = None
     may_lose: bool = False
+    silent: bool = False
 
 
 def _kill_process(scene: Scene) -> None:
@@ -251,15 +254,15 @@ FAULTS = {
         Fault("to-zero", _to_zero_and_back, (1, 3)),
         Fault("kill-process", _kill_process, target_s=(1.2, None)),
         Fault("oom", _oom, target_s=(2.5, None)),
-        Fault("kill-pod", _kill_pod, target_s=(2.5, None)),
-        Fault("lose-pod", _lose_pod, target_s=(2.5, None)),
-        Fault("all-pods", _all_pods, SOME),
+        Fault("kill-pod", _kill_pod, target_s=(2.5, None), silent=True),
+        Fault("lose-pod", _lose_pod, target_s=(2.5, None), silent=True),
+        Fault("all-pods", _all_pods, SOME, silent=True),
         Fault("freeze", _freeze),
         Fault("slow-disk", _slow_disk),
         Fault("busy-disk", _busy_disk),
-        Fault("cut", _cut, target_s=(3.5, None)),
+        Fault("cut", _cut, target_s=(3.5, None), silent=True),
         Fault("cut-in", _cut_in),
-        Fault("cut-out", _cut_out),
+        Fault("cut-out", _cut_out, silent=True),
         # The client that holds on to its address reaches the side that is to stop.
         Fault("cut-pair", _cut_pair, (5,), may_lose=True),
         Fault(
@@ -268,10 +271,16 @@ FAULTS = {
             SOME,
             prepare=_lowest_leads_and_highest_is_primary,
             after=lambda units: units - 1,
+            silent=True,
         ),
-        Fault("add-in-failover", _add_while_failing_over, after=lambda units: units + 1),
-        Fault("empty-volume", _empty_volume, SOME),
-        Fault("empty-majority", _empty_majority, MANY),
+        Fault(
+            "add-in-failover",
+            _add_while_failing_over,
+            after=lambda units: units + 1,
+            silent=True,
+        ),
+        Fault("empty-volume", _empty_volume, SOME, silent=True),
+        Fault("empty-majority", _empty_majority, MANY, silent=True),
         Fault("contention", _contention, MANY),
     )
 }
@@ -285,11 +294,15 @@ class Results:
         folder: where the JSON and whatever trials keep goes.
         about: what the trials have in common.
         keep: whether trials that end right keep their logs too.
+        one_name: whether a client writes by the name of the Service, too.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], keep: bool = False):
+    def __init__(
+        self, folder: Path, about: dict[str, Any], keep: bool = False, one_name: bool = False
+    ):
         self.folder = folder
         self.keep = keep
+        self.one_name = one_name
         self.trials: list[Trial] = []
         self._about = about
         folder.mkdir(parents=True)
@@ -405,7 +418,9 @@ def run_once(cluster: Cluster, fault: Fault, units: int, number: int, results: R
             units_after=fault.after(units),
             folder=folder,
             may_lose=fault.may_lose,
+            silent=fault.silent,
             keep=results.keep,
+            one_name=results.one_name,
         )
     )
 
@@ -445,6 +460,7 @@ def run_nemesis(
             nemesis.act(plan),
             after=lambda _, plan=plan: plan.units_after,
             may_lose=plan.may_lose,
+            silent=plan.silent,
         )
         run_once(cluster, fault, plan.units, plan.number, results)
 
@@ -470,6 +486,7 @@ def main() -> int:
     parser.add_argument("--tls", action="store_true", help="everything speaks TLS")
     parser.add_argument("--folder", type=Path, help="for the results")
     parser.add_argument("--keep", action="store_true", help="keep the logs of every trial")
+    parser.add_argument("--one-name", action="store_true", help="a client by the Service too")
     options = parser.parse_args()
     seed = options.seed
     if seed is None:
@@ -482,7 +499,9 @@ def main() -> int:
         about["seed"] = seed
         print(f"seed {seed}")
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    results = Results(options.folder or ROOT / "build" / "faults" / stamp, about, options.keep)
+    results = Results(
+        options.folder or ROOT / "build" / "faults" / stamp, about, options.keep, options.one_name
+    )
     cluster = Cluster(
         options.model, options.charm.resolve(), settings, config, options.tls, options.image
     )

@@ -78,6 +78,11 @@ class Round:
         """Tell whether acknowledged writes may be lost: not in planned changes and kills."""
         return any(event.verb in CUTS for event in self.events)
 
+    @property
+    def silent(self) -> bool:
+        """Tell whether the network of a primary may stop without a word."""
+        return any(event.verb in ("kill-pod", "kill-all") for event in self.events)
+
     def text(self) -> str:
         """Return the plan in one line."""
         events = ", ".join(

@@ -26,7 +26,7 @@ from trials.cluster import CALM_LIMIT_S, TROUBLE, Cluster
 from trials.logs import LogMarks
 from trials.scene import Scene, wait, wait_for_writes
 from trials.waiting import LOOK_EVERY_S, until
-from trials.writers import MODES, Writers, stop
+from trials.writers import MODES, Writers, named, stop
 
 WARM_S = 1.0
 """Writes that nothing disturbs, before."""
@@ -44,9 +44,12 @@ class Trial:
         units: how many there were before.
         gap_s: the longest time without an acknowledged write, of the client that follows.
         gap_hold_s: the same, of the client that holds on.
+        gap_name_s: the same, of a client that knows the one name only; ``None`` without it.
         lost: acknowledged writes that are gone, of the client that follows Sentinel.
         lost_hold: the same, of the client that holds on.
-        lost_inside: the same, of clients in the pod of a primary that was cut off.
+        lost_name: the same, of the client that knows the one name only.
+        unreplicated: those among the lost of follow and hold that no replica can have had.
+        lost_inside: the same as ``lost``, of clients in the pod of a primary that was cut off.
         inside_s: for how long a cut-off primary went on acknowledging; ``None`` without a cut.
         two_primaries_s: how long two hosts both acknowledged.
         settled_s: from the end of the disturbance until all was right; ``None``: never.
@@ -63,8 +66,11 @@ class Trial:
     units: int
     gap_s: float = 0.0
     gap_hold_s: float = 0.0
+    gap_name_s: float | None = None
     lost: int = 0
     lost_hold: int = 0
+    lost_name: int = 0
+    unreplicated: int = 0
     lost_inside: int = 0
     inside_s: float | None = None
     two_primaries_s: float = 0.0
@@ -81,9 +87,10 @@ class Trial:
         settled = "never" if self.settled_s is None else f"{self.settled_s:.1f} s"
         if self.shown_s is not None:
             settled += f", active {self.shown_s:.1f} s later"
+        name = "" if self.gap_name_s is None else f", by name {self.gap_name_s:.2f} s"
         inside = "" if self.inside_s is None else f", cut off {self.inside_s:.1f} s"
         return (
-            f"{self.name}, {self.units} units, {self.number}: gap {self.gap_s:.2f} s, "
+            f"{self.name}, {self.units} units, {self.number}: gap {self.gap_s:.2f} s{name}, "
             f"lost {self.lost} / {self.lost_hold}, two primaries {self.two_primaries_s:.1f} s"
             f"{inside}, settled {settled}" + ("" if not self.wrong else "  WRONG")
         )
@@ -102,8 +109,11 @@ def median_and_worst(values: Sequence[float | None]) -> tuple[float | None, floa
 class _Clients:
     """The clients of one trial and their records."""
 
-    def __init__(self, cluster: Cluster, folder: Path):
+    def __init__(self, cluster: Cluster, folder: Path, one_name: bool):
         self._cluster = cluster
+        self.by_name = (
+            named(cluster.model, cluster.access, folder, f"{folder.name}-") if one_name else None
+        )
         self.writers = Writers(cluster.model, cluster.access, folder, prefix=f"{folder.name}-")
         keys = list(self.writers.keys.values())
         self._reader = ReaderProcess(
@@ -114,13 +124,16 @@ class _Clients:
     def warm_up(self) -> None:
         for log in self.writers.logs.values():
             wait_for_writes(log, "the writers")
+        if self.by_name is not None:
+            wait_for_writes(WriteLog(self.by_name.log), "the writer by name")
         if len(self._cluster.alive()) > 1:
             wait(lambda: any(r.error is None for r in self.reads.read()), "the reader")
         time.sleep(WARM_S)
 
     def stop(self) -> list[str]:
         """End all; return which had ended by themselves."""
-        return [*self.writers.stop(), *stop([self._reader])]
+        others = [self._reader, *([self.by_name] if self.by_name else [])]
+        return [*self.writers.stop(), *stop(others)]
 
 
 def run(
@@ -132,7 +145,9 @@ def run(
     units_after: int,
     folder: Path,
     may_lose: bool = False,
+    silent: bool = False,
     keep: bool = False,
+    one_name: bool = False,
 ) -> Trial:
     """Make one trial on a cluster that is right; return what came of it.
 
@@ -145,12 +160,15 @@ def run(
         folder: for the records and logs; kept only if something was wrong. Its name is in the
             keys of the clients, so it is used once on a cluster.
         may_lose: lost writes are counted but are not wrong.
+        silent: the network of a primary stops without a word, so that the last write that it
+            acknowledged to each client may be lost, see `checker.unreplicated`.
         keep: keep the folder also when all was right.
+        one_name: one more client writes, which knows the name of the Service only.
     """
     folder.mkdir(parents=True)
     trial = Trial(name, number, len(cluster.alive()))
     logs = LogMarks.now(cluster.model)
-    clients = _Clients(cluster, folder)
+    clients = _Clients(cluster, folder, one_name)
     scene = Scene(cluster, number, folder)
     try:
         try:
@@ -160,7 +178,7 @@ def run(
             for inside in scene.inside:
                 inside.process.stop()
             trial.wrong += clients.stop()
-        _judge(cluster, clients, scene, trial, may_lose)
+        _judge(cluster, clients, scene, trial, may_lose=may_lose, silent=silent)
     except TROUBLE as e:
         trial.wrong.append(str(e))
     trial.story = scene.story
@@ -225,14 +243,23 @@ def _disturb(
 
 
 def _judge(
-    cluster: Cluster, clients: _Clients, scene: Scene, trial: Trial, may_lose: bool
+    cluster: Cluster,
+    clients: _Clients,
+    scene: Scene,
+    trial: Trial,
+    *,
+    may_lose: bool,
+    silent: bool,
 ) -> history.Verdict:
     keys = clients.writers.keys
     writes: dict[str, list[Write]] = {
         keys[mode]: found for mode, found in clients.writers.written().items()
     }
     inside = {client.process.key: WriteLog(client.process.log).read() for client in scene.inside}
-    stored = clients.writers.stored(cluster.access, list(inside))
+    by_name = clients.by_name
+    by_name_writes = [] if by_name is None else WriteLog(by_name.log).read()
+    more = [] if by_name is None else [by_name.key]
+    stored = clients.writers.stored(cluster.access, [*inside, *more])
     reads = clients.reads.read()
     verdict = history.judge(history.History({**writes, **inside}, reads, stored))
     follow, hold = (keys[mode] for mode in MODES)
@@ -241,15 +268,26 @@ def _judge(
         checker.longest_gap_s(writes[key], scene.start_s, max(ends_s, default=0.0))
         for key in (follow, hold)
     )
+    if by_name is not None:
+        # It does not know which host it writes to, so it has no part in who was primary when.
+        trial.gap_name_s = checker.longest_gap_s(
+            by_name_writes, scene.start_s, max((w.end_s for w in by_name_writes), default=0.0)
+        )
+        lost_name = checker.lost(by_name_writes, stored[by_name.key])
+        trial.lost_name = len(lost_name)
+        forgiven = checker.unreplicated(by_name_writes, lost_name) if silent else ()
+        if not may_lose and (count := len(set(lost_name).difference(forgiven))):
+            trial.wrong.append(f"{count} acknowledged writes lost ({by_name.key})")
     trial.lost, trial.lost_hold = len(verdict.lost[follow]), len(verdict.lost[hold])
     trial.lost_inside = sum(len(verdict.lost[key]) for key in inside)
     trial.two_primaries_s = verdict.two_primaries_s
     trial.reads = sum(read.error is None for read in reads)
     trial.wrong += history.problems(verdict)
-    if not may_lose:
-        for key in (follow, hold):
-            if verdict.lost[key]:
-                trial.wrong.append(f"{len(verdict.lost[key])} acknowledged writes lost ({key})")
+    trial.unreplicated = sum(len(checker.unreplicated(writes[k], verdict.lost[k])) for k in writes)
+    for key in () if may_lose else (follow, hold):
+        forgiven = checker.unreplicated(writes[key], verdict.lost[key]) if silent else ()
+        if count := len(set(verdict.lost[key]).difference(forgiven)):
+            trial.wrong.append(f"{count} acknowledged writes lost ({key})")
     allowed_s = cluster.max_lag_s() + GRACE_S
     if trial.two_primaries_s > allowed_s:
         pairs = sorted({" and ".join(o.hosts) for o in verdict.overlaps})

@@ -3,6 +3,7 @@
 
 """The two clients that write to a cluster all the time: one follows Sentinel, one holds on."""
 
+import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,22 @@ class Writers:
     def stop(self) -> list[str]:
         """End both; return which had ended by themselves."""
         return stop(self._processes.values())
+
+
+def named(
+    model: Model, access: wire.Access, folder: Path, prefix: str = "", period_s: float = 0.005
+) -> WriterProcess:
+    """Start a client that knows nothing but the name of the application's Service."""
+    pod, _, domain = access.hosts[0].partition(".")
+    service = f"{pod.rpartition('-')[0]}.{domain.partition('.')[2]}"
+    return WriterProcess(
+        model.spawn,
+        dataclasses.replace(access, hosts=(service,)),
+        key=f"{prefix}name",
+        log=folder / "name",
+        mode="stay",
+        period_s=period_s,
+    )
 
 
 def ended(processes: Collection[ClientProcess]) -> list[str]:

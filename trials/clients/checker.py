@@ -7,6 +7,7 @@ A write that was acknowledged and is not there is lost. A write without an ackno
 there or not: both are right.
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -79,6 +80,30 @@ def lost(writes: Iterable[Write], stored: Iterable[int]) -> list[int]:
     """Return the numbers that were acknowledged and are not stored, in order."""
     there = set(stored)
     return sorted(write.number for write in acknowledged(writes) if write.number not in there)
+
+
+def unreplicated(writes: Iterable[Write], lost: Iterable[int]) -> list[int]:
+    """Return those of the lost numbers that no replica can have had, in order.
+
+    Redis answers before it replicates. So of a primary whose network stops without a word, the
+    last write that it acknowledged to a client may have had no copy yet: one for each client, and
+    none before it. It shows in the records as the last acknowledgement before an attempt on the
+    same host that had no answer.
+
+    Args:
+        writes: the records of one writer, which has one attempt at a time.
+        lost: what `lost` found for it.
+    """
+    gone = set(lost)
+    silent = ("TimeoutError", "ConnectionError", "OSError")
+    return [
+        write.number
+        for write, following in itertools.pairwise(writes)
+        if write.number in gone
+        and following.host == write.host
+        and following.error is not None
+        and following.error.partition(":")[0] in silent
+    ]
 
 
 def never_written(writes: Iterable[Write], stored: Iterable[int]) -> list[int]:

@@ -273,11 +273,15 @@ def ask_access(model: Lab, app: str) -> wire.Access:
     if not alive:
         raise RuntimeError(f"There is no unit of {app}")
     unit = min(alive, key=_number)
+    redis = _results(model, unit, "get-initial-admin-password", "redis-password")
+    sentinel = _results(model, unit, "get-sentinel-password", "sentinel-password")
     return wire.Access(
         name=app,
         hosts=tuple(alive[name]["host"] for name in sorted(alive, key=_number)),
-        redis_password=_password(model, unit, "get-initial-admin-password", "redis-password"),
-        sentinel_password=_password(model, unit, "get-sentinel-password", "sentinel-password"),
+        redis_password=redis["redis-password"],
+        sentinel_password=sentinel["sentinel-password"],
+        # The charm of before has one administrator and returns no name.
+        redis_user=redis.get("username", "default"),
     )
 
 
@@ -285,11 +289,11 @@ def _number(unit: str) -> int:
     return int(unit.rpartition("/")[2])
 
 
-def _password(model: Lab, unit: str, action: str, key: str) -> str:
+def _results(model: Lab, unit: str, action: str, key: str) -> dict[str, str]:
     result = model.run(unit, action)
     if result.status != "completed" or key not in result.results:
         raise RuntimeError(f"{action} on {unit} failed: {result.message or 'no password in it'}")
-    return str(result.results[key])
+    return {name: str(text) for name, text in result.results.items()}
 
 
 def columns(model: Lab, app: str) -> dict[str, dict[str, str]]:

@@ -42,10 +42,11 @@ class Access:
     Attributes:
         name: what the Sentinels call the primary: the name of the application.
         hosts: where the Sentinels are; those that do not exist (yet) are allowed.
-        redis_password: of the user ``default`` on Redis; ``None`` logs in without one.
+        redis_password: of the administrator on Redis; ``None`` logs in without one.
         sentinel_password: of the user ``default`` on Sentinel; ``None`` likewise.
         ca: certificates of the authorities to trust, in PEM format, for TLS; empty: plain text.
         either: TLS where the node speaks it, else plain text; for the time of a change.
+        redis_user: the administrator on Redis.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Access:
     sentinel_password: str | None = field(default=None, repr=False)
     ca: str = field(default="", repr=False)
     either: bool = False
+    redis_user: str = "default"
 
     def to_json(self, **more: Any) -> str:
         """Return the line that a client program reads, with the program's own settings."""
@@ -69,6 +71,7 @@ class Access:
             sentinel_password=settings.get("sentinel_password"),
             ca=settings.get("ca", ""),
             either=settings.get("either", False),
+            redis_user=settings.get("redis_user", "default"),
         )
 
 
@@ -120,14 +123,16 @@ def connect(
     Args:
         host: its name.
         port: its port.
-        password: of the user ``default``.
-        access: says whether to use TLS, and whom to trust. The name in the certificate is not
-            compared, since one of files may be the same for all units.
+        password: of the administrator.
+        access: says who that is on Redis, whether to use TLS, and whom to trust. The name in
+            the certificate is not compared, since one of files may be the same for all units.
 
     Raises:
         redis.RedisError: nobody answered there in time, or the password was refused.
     """
     options = {"host": host, "port": port, **_options(password)}
+    if access and port == REDIS_PORT and password is not None:
+        options["username"] = access.redis_user
     if access and access.ca and not (access.either and not speaks_tls(host, port)):
         options |= {"connection_class": _TlsConnection, "ssl_ca_data": access.ca}
     # Its pool would replace a broken connection by a new one to the same address, unseen.

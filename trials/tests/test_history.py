@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from trials import nemesis
-from trials.clients import history
+from trials.clients import checker, history
 from trials.clients.history import History, Overlap, Reign
 from trials.clients.reader import Read
 from trials.clients.writer import Write
@@ -236,3 +236,19 @@ def test_what_never_came_is_worse_than_any_time():
     assert median_and_worst([1.0, None, 2.0]) == (2.0, None)
     assert median_and_worst([None, None, 2.0]) == (None, None)
     assert median_and_worst([]) == (None, None)
+
+
+def test_only_the_last_write_before_a_host_fell_silent_may_have_had_no_copy():
+    silent = Write(4, 0.4, 0.9, "h0", ERROR)
+    writes = [*acks("h0", 0.0, 0.2), silent, *acks("h1", 1.5, 1.7, first=5)]
+    assert checker.unreplicated(writes, [3]) == [3]
+    assert checker.unreplicated(writes, [2, 3]) == [3]
+    assert checker.unreplicated(writes, [5, 7]) == []
+    assert checker.unreplicated(writes, []) == []
+
+
+def test_a_host_that_answers_with_a_refusal_did_not_fall_silent():
+    refused = Write(4, 0.4, 0.41, "h0", "ReadOnlyError: not by a replica")
+    assert checker.unreplicated([*acks("h0", 0.0, 0.2), refused], [3]) == []
+    elsewhere = Write(4, 0.4, 0.9, "h1", ERROR)
+    assert checker.unreplicated([*acks("h0", 0.0, 0.2), elsewhere], [3]) == []

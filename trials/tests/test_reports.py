@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lab.model import HookRecord
-from trials import bench, demo
+from trials import bench, beside, demo
 from trials.clients import chart, table
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -79,12 +79,16 @@ def record(name: str, cpu_s: float, rc: int = 0) -> HookRecord:
     )
 
 
-def run(units: int, cpu_s: Sequence[float], rest_s: float) -> bench.Run:
+def run(
+    units: int, cpu_s: Sequence[float], rest_s: float, active_s: float | None = 1.0
+) -> bench.Run:
     return bench.Run(
         units=units,
-        active_s=1.0,
+        active_s=active_s,
+        stuck=0,
         deploy=bench.costs([record("start", cpu) for cpu in cpu_s]),
         rest=bench.costs([record("update-status", rest_s)]),
+        look=bench.costs([record("update-status", rest_s * 2)]),
         states={},
     )
 
@@ -111,8 +115,67 @@ def test_two_charms_stand_side_by_side():
 
 
 def test_a_deployment_that_never_came_up_shows():
-    never = bench.Run(3, None, bench.costs([]), bench.costs([]), {"a/0": "blocked idle"})
+    nothing = bench.costs([])
+    never = bench.Run(3, None, 0, nothing, nothing, nothing, {"a/0": "blocked idle"})
     assert "never" in bench.show({"ours": [never]})
+
+
+def line_of(text: str, label: str) -> str:
+    """Return a line of a table, with one space between its words."""
+    line = next(line for line in text.splitlines() if line.startswith(label))
+    return " ".join(line.split())
+
+
+def test_beside_another_charm_the_medians_their_ratio_and_the_bar_are_shown():
+    ours = [run(3, [cpu], 0.2, active_s) for cpu, active_s in ((1, 5), (2, 6), (9, 7))]
+    theirs = [run(3, [cpu], 0.4, active_s) for cpu, active_s in ((4, 8), (4, 8), (4, 9))]
+    text = beside.show({"ours": ours, "theirs": theirs})
+    assert "3 units, 3 turns each" in text.splitlines()[0]
+    shown = line_of(text, "deploy: CPU of all hooks")
+    assert shown.endswith("s 2 (1 to 9) 4 0.50 <= 0.60 met")
+    assert line_of(text, "deploy: until active").endswith("0.75 <= 0.60 not met")
+    assert line_of(text, "at rest: CPU").endswith("ms 200 400 0.50 <= 0.80 met")
+    assert line_of(text, "after an action: CPU").endswith("ms 400 800 0.50 <= 0.80 met")
+    assert line_of(text, "at rest: hook tool calls").endswith("<= 8 calls met")
+    # By hook and by tool.
+    assert line_of(text, "start").split()[1:] == ["1.0", "4000.0", "3.0", "1.0", "4000.0", "3.0"]
+    assert line_of(text, "config-get").split()[1:] == ["2.0"] * 6
+
+
+def test_no_bar_is_met_by_a_charm_that_came_up_in_two_turns_of_three():
+    ours = [run(3, [1.0], 0.2, active_s) for active_s in (1.0, None, 1.0)]
+    text = beside.show({"ours": ours, "theirs": [run(3, [1.0], 0.2, 9.0)] * 3})
+    assert "none in 1 of 3" in line_of(text, "deploy: until active")
+    assert line_of(text, "deploy: until active").endswith("- <= 0.60 not met")
+
+
+def test_a_charm_without_the_action_has_no_figures_after_it():
+    bare = run(3, [1.0], 0.2)
+    bare.look = bench.costs([])
+    assert "none in 1 of 1" in line_of(beside.show({"a": [bare], "b": [bare]}), "after an action")
+
+
+def test_a_deployment_is_over_when_its_units_have_been_active_for_a_while():
+    watch = bench.Watch(2)
+    assert watch.see(["active idle"], 1.0) == ""
+    assert watch.see(["active idle", "active executing"], 2.0) == ""
+    assert watch.see(["active idle"] * 2, 3.0) == ""
+    assert watch.taken_s(1.0) is None
+    assert watch.see(["active idle"] * 2, 3.0 + bench.HOLD_S) == "done"
+    assert (watch.taken_s(1.0), watch.stuck) == (2.0, 0)
+
+
+def test_waiting_for_update_status_is_counted_and_its_time_is_not():
+    watch = bench.Watch(1)
+    assert watch.see(["waiting executing"], 10.0) == ""
+    assert watch.see(["waiting idle"], 11.0) == ""
+    late_s = 11.0 + bench.STUCK_S
+    assert watch.see(["waiting idle"], late_s - 1) == ""
+    assert watch.see(["waiting idle"], late_s) == "stuck"
+    assert watch.see(["waiting executing"], late_s) == ""
+    assert watch.see(["active idle"], late_s + 1) == ""
+    assert watch.see(["active idle"], late_s + 1 + bench.HOLD_S) == "done"
+    assert (watch.taken_s(10.0), watch.stuck) == (2.0, 1)
 
 
 def test_charms_of_the_same_directory_name_are_told_apart():
