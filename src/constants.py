@@ -7,6 +7,7 @@ PEER_RELATION = "redis-peers"
 TLS_KEY = "tls"
 """In the databag of a unit: how far it is with TLS. Also read before anything is imported."""
 CERTIFICATES_RELATION = "certificates"
+CLIENT_RELATION = "redis"
 STORAGE = "database"
 REDIS = "redis"
 """The container of Redis and the service in it."""
@@ -39,6 +40,8 @@ OWN_NAMES = frozenset(
 
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
+NODE_PORTS = {REDIS: REDIS_PORT, SENTINEL: SENTINEL_PORT}
+"""By kind of node."""
 EXPORTER_PORT = 9121
 
 NOTICE_KEY = "charmhub.io/redis-k8s/look-again"
@@ -113,13 +116,19 @@ EXPORTER_PATHS = (
     "/usr/bin/prometheus-redis-exporter",
 )
 """Where images have the exporter: the charmed image, others, Debian's package."""
+PEBBLE_SOCKET = "/charm/containers/{}/pebble.socket"
+"""Where the charm reaches the Pebble of a container."""
 MIN_FREE_BYTES = 1 << 20
 """With less room than this the volume counts as full."""
 
-# Users of Redis and of Sentinel (ACL). "default" is the administrator that people use.
+SECRET_LABEL = "credentials"
+"""Of the secret with the passwords of the application."""
+OPERATOR_SECRET_KEY = "operator-password"
+
+# Users of Redis and of Sentinel (passwords/users.py).
 OPERATOR_USER = "operator"
 REPLICATION_USER = "replication"
-WATCHER_USER = "sentinel"
+SENTINEL_USER = "sentinel"
 """The user by which Sentinel logs in to Redis."""
 PEERS_USER = "peers"
 """The user by which one Sentinel logs in to another."""
@@ -151,6 +160,9 @@ ELIGIBLE = 100
 NOT_ELIGIBLE = 0
 """``replica-priority`` of a replica that may be promoted, and of one that may not."""
 DOWN_AFTER_LIMITS_MS = (1000, 60000)
+
+HEARD_MS = 1000
+"""A Sentinel hears the primary when that has answered it within this time."""
 
 # Handover.
 HANDOVER_CHANNEL = "redis-k8s:handover"

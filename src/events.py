@@ -12,13 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from constants import PEER_RELATION, TLS_KEY
+from constants import CLIENT_RELATION, PEER_RELATION, TLS_KEY
 
-# A joined peer is at once a changed one; the others come with nothing to act on.
-_IDLE = frozenset({"install", "remove", f"{PEER_RELATION}-relation-joined"})
-_FOR_THE_LEADER = frozenset(
-    f"{PEER_RELATION}-relation-{kind}" for kind in ("created", "changed", "departed")
+# A joined peer is at once a changed one, and who leads learns that by an event of its own; the
+# others come with nothing to act on.
+_IDLE = frozenset(
+    {
+        "install",
+        "remove",
+        *(f"{PEER_RELATION}-relation-{kind}" for kind in ("created", "joined")),
+        f"{CLIENT_RELATION}-relation-joined",
+    }
 )
+_FOR_THE_LEADER = frozenset(f"{PEER_RELATION}-relation-{kind}" for kind in ("changed", "departed"))
+_CLIENTS = frozenset(
+    f"{CLIENT_RELATION}-relation-{kind}" for kind in ("changed", "departed", "broken")
+)
+"""What becomes of a client is the leader's to decide. All tell it where to go when it comes."""
 
 
 def ask_is_leader() -> bool:
@@ -64,6 +74,8 @@ def is_idle(
     hook = env.get("JUJU_DISPATCH_PATH", "").removeprefix("hooks/")
     if hook in _IDLE:
         return True
+    if hook in _CLIENTS:
+        return not is_leader()
     if hook not in _FOR_THE_LEADER:
         return False
     by_the_application = hook.endswith("-changed") and not env.get("JUJU_REMOTE_UNIT")

@@ -21,13 +21,33 @@ def main() -> None:
 
     if events.is_idle(os.environ):
         return
+    import seen
+
+    if seen.ends(os.environ):
+        return
+    import pulse
+
+    if not events.is_routine(os.environ):
+        pulse.forget(os.environ)
+    elif pulse.is_steady(os.environ):
+        return
+    import lean
+
+    lean.import_later("websocket")
+    lean.import_later("redis.asyncio")
     import ops
 
     import charm
-    import hooktools
+    from model import hooktools
 
     with hooktools.second_chance():
-        ops.main(charm.RedisK8sCharm)
+        try:
+            ops.main(charm.RedisK8sCharm)
+        except BaseException:
+            # What it has told Juju, a status, may not have come there: the next hook looks.
+            pulse.forget(os.environ)
+            seen.forget(os.environ)
+            raise
 
 
 if __name__ == "__main__":

@@ -14,17 +14,20 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
 
 import constants as c
-import plan
+import pulse
+from cluster.settings import sentinel_options
 from constants import ELIGIBLE, NOT_ELIGIBLE, SENTINEL_PERIODS_MS
-from redis_client import Access, RedisNode
-from sentinel import Sentinel
-from world import Config, World
+from engine.world import Config, World
+from errors import RedisClientError
+from nodes.access import Access
+from nodes.redis_client import RedisNode
+from nodes.sentinel import Sentinel
 
 STEP_S = 0.05
 HELLO_S = 2.0
@@ -230,7 +233,7 @@ class Cluster:
             node.watch(primary, quorum, self.now)
             # At rest it has what the charm gives it.
             world = World(self.app, host, config=Config(self.down_after_ms))
-            wanted = plan.sentinel_options(world)
+            wanted = sentinel_options(world)
             node.options = {name: wanted[name] for name in node.options}
             node.info_at = -99.0
         node.periods_ms.update(SENTINEL_PERIODS_MS)
@@ -617,11 +620,29 @@ class Cluster:
 
     def install(self, monkeypatch: Any) -> Cluster:
         """Stand behind redis-py, with the cluster's clock in the place of the adapters'."""
-        import sentinel
+        from nodes import sentinel
 
         monkeypatch.setattr(redis, "Redis", self._client)
+        monkeypatch.setattr(pulse, "listen", self._heard)
         monkeypatch.setattr(sentinel, "time", self)
         return self
+
+    def _heard(self, question: pulse.Question, password: str) -> dict[str, object] | None:
+        """Say what ``pulse.listen`` says; this cluster has no sockets."""
+        access = Access(self.app, password)
+        heard: dict[str, object] = {}
+        try:
+            for kind, host in question.nodes:
+                view: Any
+                if kind == c.SENTINEL:
+                    view = replace(Sentinel(host, access).view(), primary_down_ms=0)
+                else:
+                    view = RedisNode(host, access).view(question.settings)
+                    view = replace(view, offset_bytes=0, uptime_s=0)
+                heard[f"{kind} {host}"] = repr(view)
+        except RedisClientError:
+            return None
+        return heard
 
     def _client(self, host: str, port: int, username: str, password: str, **_: Any) -> FakeClient:
         return FakeClient(self, host, port, username, password)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import plan
+from engine import plan
+from engine.steps import Step
+from engine.world import World
 from tests.unit import invariants
 from tests.unit.juju import Juju
-from world import World
 
 
 @pytest.fixture
@@ -38,9 +39,9 @@ def juju(deploy: Callable[..., Juju]) -> Juju:
     return deploy(3).form()
 
 
-def _checked(decide: Callable[[World], tuple[plan.Step, ...]]):
+def _checked(decide: Callable[[World], tuple[Step, ...]]):
     @functools.wraps(decide)
-    def next_steps(world: World) -> tuple[plan.Step, ...]:
+    def next_steps(world: World) -> tuple[Step, ...]:
         steps = decide(world)
         invariants.check(world, steps)
         return steps

@@ -12,23 +12,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import constants as c
-import plan
-import rotation
-import tls
-from plan import Step
-from world import World
+from clients import plan as clients
+from cluster.facts import is_primary
+from cluster.leaving import is_needed
+from cluster.steps import (
+    ClaimHandover,
+    Follow,
+    ForceFailover,
+    Forget,
+    Handover,
+    MarkInitialised,
+    PermitBirth,
+    RecordPrimary,
+    RecordUnits,
+    Retire,
+    SetQuorum,
+    SetRedis,
+    StartService,
+)
+from engine.steps import Step
+from engine.world import World
+from passwords import rotation
+from passwords.rotation import CreateCredentials
+from tls import plan as tls
 
 Rule = Callable[[World, tuple[Step, ...]], Iterator[str]]
 
 LEADERS = (
-    plan.CreateCredentials,
-    plan.RecordPrimary,
-    plan.RecordUnits,
-    plan.MarkInitialised,
-    plan.SetQuorum,
-    plan.Forget,
+    CreateCredentials,
+    RecordPrimary,
+    RecordUnits,
+    MarkInitialised,
+    SetQuorum,
+    Forget,
     rotation.ChangeSecret,
     rotation.DropPlainPasswords,
+    rotation.ChangeGuests,
+    rotation.AdmitUsers,
+    clients.RecordName,
+    clients.HandOver,
+    clients.TakeBack,
+    clients.Tell,
     tls.GiveTurn,
 )
 """Steps that decide for the application."""
@@ -57,9 +81,9 @@ def no_forced_failover_from_a_living_primary(
 ) -> Iterator[str]:
     """SENTINEL FAILOVER on a primary that serves loses what it acknowledges for ten seconds."""
     for step in steps:
-        if isinstance(step, plan.ForceFailover):
+        if isinstance(step, ForceFailover):
             primary = _primary_by(world, step.host)
-            if primary is None or plan.is_primary(world, primary):
+            if primary is None or is_primary(world, primary):
                 yield f"forced on a primary that answers, or on nobody: {step}"
             if world.failing_over:
                 yield f"forced into a failover: {step}"
@@ -67,16 +91,16 @@ def no_forced_failover_from_a_living_primary(
 
 def one_forgets_at_a_time(world: World, steps: tuple[Step, ...]) -> Iterator[str]:
     """A Sentinel that has been reset cannot fail over until it knows all again."""
-    forgets = [step for step in steps if isinstance(step, plan.Forget)]
+    forgets = [step for step in steps if isinstance(step, Forget)]
     if len(forgets) > 1:
         yield "more than one Sentinel forgets at once"
-    if forgets and (world.failing_over or not plan.is_primary(world, world.agreed_primary)):
+    if forgets and (world.failing_over or not is_primary(world, world.agreed_primary)):
         yield "a Sentinel forgets while the primary is in doubt"
 
 
 def handover_is_prepared(world: World, steps: tuple[Step, ...]) -> Iterator[str]:
     """One at a time, under a claim, to the only replica that Sentinel would choose."""
-    handovers = [step for step in steps if isinstance(step, plan.Handover)]
+    handovers = [step for step in steps if isinstance(step, Handover)]
     if len(handovers) > 1:
         yield "two handovers in one plan"
     for step in handovers:
@@ -100,17 +124,17 @@ def one_is_made_eligible_under_a_claim(world: World, steps: tuple[Step, ...]) ->
     made = {
         step.host
         for step in steps
-        if isinstance(step, plan.SetRedis)
+        if isinstance(step, SetRedis)
         and (step.name, step.value) == ("replica-priority", str(c.ELIGIBLE))
     }
-    moves = world.has_claim or any(isinstance(step, plan.ClaimHandover) for step in steps)
+    moves = world.has_claim or any(isinstance(step, ClaimHandover) for step in steps)
     if moves and len(made) > 1:
         yield f"made eligible during a handover: {sorted(made)}"
 
 
 def birth_is_first(world: World, steps: tuple[Step, ...]) -> Iterator[str]:
     """No empty unit becomes primary of an application that had data."""
-    if any(isinstance(step, plan.PermitBirth) for step in steps) and (
+    if any(isinstance(step, PermitBirth) for step in steps) and (
         world.initialised or world.recorded_primary != world.host
     ):
         yield "an empty primary of an application that had one"
@@ -120,32 +144,32 @@ def nothing_starts_on_what_may_be_taken_back(
     world: World, steps: tuple[Step, ...]
 ) -> Iterator[str]:
     """A record and a secret that were made in this hook are void if it fails."""
-    starts = [step for step in steps if isinstance(step, plan.StartService)]
+    starts = [step for step in steps if isinstance(step, StartService)]
     if starts and not (world.record_kept and world.credentials_kept):
         yield "a service starts on a record or a secret that a failing hook takes back"
 
 
 def retires_in_its_last_hook(world: World, steps: tuple[Step, ...]) -> Iterator[str]:
     """A unit ends its processes for good only where Juju removes it, and at the end."""
-    if plan.Retire() in steps:
+    if Retire() in steps:
         if not (world.is_leaving and world.stopping):
             yield "a unit retires that stays, or too early"
-        if plan.is_needed(world):
+        if is_needed(world):
             yield "a unit retires that may have what nobody else has"
 
 
 def follows_a_primary(world: World, steps: tuple[Step, ...]) -> Iterator[str]:
     """A unit turns its own Redis alone, to one that says itself that it is primary."""
     for step in steps:
-        if isinstance(step, plan.Follow):
-            if step.host != world.host or not plan.is_primary(world, step.primary):
+        if isinstance(step, Follow):
+            if step.host != world.host or not is_primary(world, step.primary):
                 yield f"not to be followed: {step}"
 
 
 def quorum_is_that_of_the_plan(world: World, steps: tuple[Step, ...]) -> Iterator[str]:
     """More than half of the units that are to stay."""
     for step in steps:
-        if isinstance(step, plan.SetQuorum) and step.quorum * 2 <= len(world.planned):
+        if isinstance(step, SetQuorum) and step.quorum * 2 <= len(world.planned):
             yield f"two sides of a cut could each reach it: {step}"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ from ops import hookcmds, testing
 
 import charm
 import constants as c
-import image
-import peers
-import ports
-import workload
+from engine import hands
+from engine.world import File
+from model import peers
+from pod import image, ports, workload
 from tests.fakes import Cluster
-from world import File
 
 APP = "redis-k8s"
 MODEL = "demo"
@@ -54,6 +53,18 @@ def host(number: int) -> str:
     return f"{APP}-{number}.{APP}-endpoints.{MODEL}.svc.cluster.local"
 
 
+@dataclass
+class Related:
+    """A relation with an application that uses Redis."""
+
+    app: str
+    units: dict[int, dict[str, str]]
+    """What its units say."""
+    told: dict[str, str] = field(default_factory=dict)
+    said: dict[int, dict[str, str]] = field(default_factory=dict)
+    """By the number of a unit of ours."""
+
+
 class Juju:
     """An application, from its first hook on."""
 
@@ -65,6 +76,12 @@ class Juju:
         self.app_data: dict[str, str] = {}
         self.unit_data: dict[int, dict[str, str]] = {n: {} for n in range(size)}
         self.secret: testing.Secret | None = None
+        self.client_secrets: tuple[testing.Secret, ...] = ()
+        """What clients were given, by relation."""
+        self.related: dict[int, Related] = {}
+        self.remembers = False
+        """Units keep from one hook to the next what is lost with their pods."""
+        self._remembered: dict[int, Any] = {}
         self.config: dict[str, Any] = {}
         self.containers: dict[tuple[int, str], testing.Container] = {}
         self.cluster = Cluster([host(n) for n in range(size)], APP, down_after_ms=DOWN_AFTER_MS)
@@ -75,7 +92,9 @@ class Juju:
         self._number = 0
         for number in range(size):
             self.cluster.add(host(number))
-        monkeypatch.setattr(charm, "time", self.cluster)
+        # Where the tests themselves run in a pod.
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        monkeypatch.setattr(hands, "time", self.cluster)
         monkeypatch.setattr(peers, "_RESOLV_CONF", tmp_path / "resolv.conf")
         (tmp_path / "resolv.conf").write_text(f"search {MODEL}.svc.cluster.local cluster.local\n")
         monkeypatch.setattr(ports, "listening", self._listening)
@@ -110,8 +129,12 @@ class Juju:
     def update_status(self, number: int) -> testing.State:
         return self.run(number, lambda on, _: on.update_status())
 
-    def created(self, number: int) -> testing.State:
-        return self.run(number, lambda on, state: on.relation_created(self.peers(state)))
+    def begin(self, number: int) -> testing.State:
+        """Run the first hook of a unit that the charm does not sleep through."""
+        leads = number == self.leader
+        return self.run(
+            number, lambda on, _: on.leader_elected() if leads else on.config_changed()
+        )
 
     def changed(self, number: int, by: int) -> testing.State:
         def event(on: Any, state: testing.State) -> Any:
@@ -125,6 +148,15 @@ class Juju:
 
         def event(on: Any, state: testing.State) -> Any:
             return on.relation_departed(self.peers(state), remote_unit=seen, departing_unit=who)
+
+        return self.run(number, event)
+
+    def client(self, number: int, kind: str, relation_id: int, **more: Any) -> testing.State:
+        """Run a hook of a relation with an application that uses Redis."""
+
+        def event(on: Any, state: testing.State) -> Any:
+            relation = state.get_relation(relation_id)
+            return getattr(on, f"relation_{kind}")(relation, **more)
 
         return self.run(number, event)
 
@@ -170,13 +202,27 @@ class Juju:
             "leader": number == self.leader,
             "planned_units": self.size - len(self.gone | self.dying),
             "model": testing.Model(name=MODEL),
-            "relations": {relation},
+            "relations": {relation, *self._clients(number)},
             "containers": {self.container(number, name) for name in (c.REDIS, c.SENTINEL)},
             "storages": {testing.Storage(c.STORAGE, index=0)},
-            "secrets": {self.secret} if self.secret else set(),
+            "secrets": {*([self.secret] if self.secret else ()), *self.client_secrets},
             "config": self.config,
+            "stored_states": self._remembered.get(number, frozenset()),
         }
         return testing.State(**{**whole, **changes})
+
+    def _clients(self, number: int) -> list[testing.Relation]:
+        return [
+            testing.Relation(
+                c.CLIENT_RELATION,
+                id=relation_id,
+                remote_app_name=each.app,
+                remote_units_data=dict(each.units),  # type: ignore[arg-type]
+                local_app_data=dict(each.told),
+                local_unit_data=dict(each.said.get(number, {})),
+            )
+            for relation_id, each in self.related.items()
+        ]
 
     def container(self, number: int, name: str) -> testing.Container:
         if (number, name) not in self.containers:
@@ -206,7 +252,16 @@ class Juju:
             if number == self.leader:
                 self.app_data = dict(relations[0].local_app_data)
         if number == self.leader:
-            self.secret = next(iter(after.secrets), None)
+            found = {secret.label: secret for secret in after.secrets}
+            self.secret = found.pop(c.SECRET_LABEL, None)
+            self.client_secrets = tuple(found.values())
+        if self.remembers:
+            self._remembered[number] = after.stored_states
+        for relation in after.get_relations(c.CLIENT_RELATION):
+            each = self.related[relation.id]
+            each.said[number] = dict(relation.local_unit_data)
+            if number == self.leader:
+                each.told = dict(relation.local_app_data)
         for name in (c.REDIS, c.SENTINEL):
             self.containers[number, name] = after.get_container(name)
 

@@ -10,19 +10,18 @@ ways.
 from __future__ import annotations
 
 import contextlib
+import copy
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import constants as c
-import plan
-import sentinel
-import turns
-from errors import AdapterError, RedisClientError
-from plan import (
+from cluster.facts import is_in_doubt, needs_full_look, sentinel_is_right
+from cluster.leaving import LEAVE_PATIENCE_S
+from cluster.settings import pause_ms, redis_settings
+from cluster.steps import (
     ClaimHandover,
-    CreateCredentials,
     Follow,
     ForceFailover,
     Forget,
@@ -41,22 +40,32 @@ from plan import (
     SetRedis,
     SetSentinel,
     StartService,
-    Step,
     WriteFiles,
     WriteSentinelConf,
 )
-from purpose import Departure, Purpose, Routine, Stop
+from engine import plan, turns
+from engine.purpose import Departure, Purpose, Routine, Stop
+from engine.steps import Step
+from engine.world import Config, ContainerView, RedisView, SentinelView, World
+from errors import AdapterError, RedisClientError
+from nodes import sentinel
+from passwords import rotation
+from passwords.rotation import CreateCredentials
+from passwords.users import Credentials
 from tests.fakes import Cluster, FakeWriter, fence_of
-from world import Config, ContainerView, Credentials, RedisView, SentinelView, World
+from tests.unit import logins
+from tests.unit.logins import Node
 
 CREDENTIALS = Credentials(
-    admin="admin-pw",
-    sentinel_admin="sentinel-admin-pw",
-    operator="operator-pw",
-    replication="replication-pw",
-    watcher="watcher-pw",
-    peers="peers-pw",
-    exporter="exporter-pw",
+    passwords={
+        "default": "admin-pw",
+        "sentinel-default": "sentinel-admin-pw",
+        "operator": "operator-pw",
+        "replication": "replication-pw",
+        "sentinel": "watcher-pw",
+        "peers": "peers-pw",
+        "exporter": "exporter-pw",
+    }
 )
 ROUND_S = 1.0
 LOOK_S = 0.05
@@ -83,12 +92,15 @@ class Kept:
 
     record: str | None = None
     initialised: bool = False
-    secret: bool = False
+    secret: Credentials | None = None
+    serials: dict[str, int] = field(default_factory=dict)
+    """By host: the state of the secret that its nodes have reached."""
     units: tuple[str, ...] = ()
     data_times: dict[str, float] = field(default_factory=dict)
 
     def copy(self) -> Kept:
-        return replace(self, data_times=dict(self.data_times))
+        times, serials = dict(self.data_times), dict(self.serials)
+        return replace(self, data_times=times, serials=serials)
 
 
 @dataclass
@@ -96,8 +108,12 @@ class Unit:
     """One unit's pod."""
 
     host: str
-    files_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """By container: the planned hosts that its files were written for."""
+    files_for: dict[str, object] = field(default_factory=dict)
+    """By container: what its files were made of (``Application.files_key``)."""
+    users_acl: Node | None = None
+    """What a Redis that starts with the present files accepts and uses."""
+    logins: dict[str, Node] = field(default_factory=dict)
+    """By kind, what its nodes accept and use; a Sentinel keeps its own in ``sentinel_conf``."""
     sentinel_conf: str | None = None
     """The primary that the first ``sentinel.conf`` on the volume names."""
     watches: bool = False
@@ -225,7 +241,9 @@ class Application:
                 wrong.append(f"{host} is not eligible")
             elif redis.settings["min-replicas-to-write"] != fence:
                 wrong.append(f"{host} has a wrong fence")
-            if watcher is None or not plan.sentinel_is_right(world, watcher, host):
+            if not rotation.is_settled(world):
+                wrong.append(f"{host} has not reached {world.credentials}")
+            if watcher is None or not sentinel_is_right(world, watcher, host):
                 wrong.append(f"{host} has a Sentinel that is not right: {watcher}")
         return wrong
 
@@ -277,6 +295,7 @@ class Application:
         self.taken.append(step)
         try:
             self.take(host, step, world)
+            self.check_logins()
         finally:
             if self.cut_after == len(self.taken):
                 self.was_cut = True
@@ -294,6 +313,7 @@ class Application:
             self._has_claim = False
         kept, unit = self.kept, self.units[host]
         begun_with = begun_with or kept
+        credentials = begun_with.secret or kept.secret
         node, watcher = self.cluster.redises[host], self.cluster.sentinels[host]
         redis_runs = node.running or node.starting
         world = World(
@@ -306,11 +326,14 @@ class Application:
             record_kept=begun_with.record is not None,
             recorded_units=kept.units,
             initialised=kept.initialised,
-            credentials=CREDENTIALS if kept.secret else None,
-            credentials_kept=begun_with.secret,
+            # Read once in a hook.
+            credentials=credentials,
+            credentials_kept=begun_with.secret is not None,
+            secret_changed=kept.secret is not credentials,
+            serials=kept.serials,
             config=Config(),
-            redis_container=self._container(unit, "redis", redis_runs),
-            sentinel_container=self._container(unit, "sentinel", watcher.running),
+            redis_container=self._container(unit, "redis", redis_runs, credentials),
+            sentinel_container=self._container(unit, "sentinel", watcher.running, credentials),
             sentinel_conf_present=unit.sentinel_conf is not None,
             own_data_time=float(len(node.keys)) if node.keys and not redis_runs else None,
             data_times=kept.data_times,
@@ -320,10 +343,12 @@ class Application:
         if not (redis_runs or watcher.running):
             return world
         world = self._ask(world)
-        return self._ask(world, ask_all=True) if plan.is_in_doubt(world) else world
+        return self._ask(world, ask_all=True) if is_in_doubt(world) else world
 
-    def _container(self, unit: Unit, name: str, runs: bool) -> ContainerView:
-        current = unit.files_for.get(name) == self._files_key()
+    def _container(
+        self, unit: Unit, name: str, runs: bool, credentials: Credentials | None
+    ) -> ContainerView:
+        current = unit.files_for.get(name) == self.files_key(credentials)
         services = frozenset({name}) if name in unit.files_for else frozenset()
         return ContainerView(
             ready=True,
@@ -332,16 +357,18 @@ class Application:
             services=services,
         )
 
-    def _files_key(self) -> tuple[str, ...]:
-        return tuple(self.planned)
+    def files_key(self, credentials: Credentials | None) -> object:
+        """Return a value that is another when the files of a unit are to be written anew."""
+        users = [credentials.acl(kind) for kind in logins.KINDS] if credentials else []
+        return tuple(self.planned), repr(users)
 
     def _ask(self, world: World, ask_all: bool = False) -> World:
-        asked_all = ask_all or plan.needs_full_look(world)
+        asked_all = ask_all or needs_full_look(world)
         hosts = {world.host, world.recorded_primary} - {None}
         if asked_all:
             hosts = {*world.planned, *world.leaving}
         self.cluster.asker = world.host
-        names = [*plan.redis_settings(world), "replica-priority"]
+        names = [*redis_settings(world), "replica-priority"]
         redises: dict[str, RedisView] = {}
         sentinels: dict[str, SentinelView] = {}
         for host in map(str, hosts):
@@ -353,7 +380,15 @@ class Application:
                 sentinels[host] = self.cluster.sentinel(host).view()
             except RedisClientError:
                 pass
-        return replace(world, redis=redises, sentinels=sentinels, asked_all=asked_all)
+        world = replace(world, redis=redises, sentinels=sentinels, asked_all=asked_all)
+        if not rotation.is_behind(world):
+            return world
+        own = self.units[world.host].logins
+        return replace(
+            world,
+            redis_logins=own[c.REDIS].logins() if world.own_redis else None,
+            sentinel_logins=own[c.SENTINEL].logins() if world.own_sentinel else None,
+        )
 
     def take(self, host: str, step: Step, world: World) -> None:
         """Take one step, through the adapters where they are the ones to take it."""
@@ -361,7 +396,14 @@ class Application:
         cluster.asker = host
         match step:
             case CreateCredentials():
-                kept.secret = True
+                kept.secret = CREDENTIALS
+            case rotation.ChangeSecret(credentials):
+                kept.secret = credentials
+            case rotation.PublishSerial(serial):
+                kept.serials[host] = serial
+            case rotation.SetPasswords() | rotation.RemoveUser() | rotation.UsePassword():
+                assert world.credentials
+                logins.take(step, unit.logins, world.credentials)
             case RecordPrimary(primary):
                 kept.record = primary
             case RecordUnits(hosts):
@@ -373,16 +415,21 @@ class Application:
                 if time_s is not None:
                     kept.data_times[host] = time_s
             case WriteFiles(container):
-                unit.files_for[container] = self._files_key()
+                unit.files_for[container] = self.files_key(world.credentials)
                 if container == "redis":
+                    assert world.credentials
+                    unit.users_acl = logins.started(world.credentials, c.REDIS)
                     cluster.redises[host].peers = tuple(self.planned)
             case WriteSentinelConf(primary):
                 unit.sentinel_conf = primary
+                self._write_logins(unit, world)
             case RefreshSentinelConf():
                 assert unit.sentinel_conf
+                self._write_logins(unit, world)
             case RenewSentinel(primary):
                 cluster.kill(host, "sentinel")
                 unit.sentinel_conf = primary
+                self._write_logins(unit, world)
                 cluster.sentinels[host].primary = None
                 cluster.start_sentinel(host, primary, world.quorum)
             case PermitBirth():
@@ -393,7 +440,8 @@ class Application:
             case StartService("sentinel", "names"):
                 assert "sentinel" in unit.files_for
             case StartService("redis", "redis"):
-                assert "redis" in unit.files_for
+                assert "redis" in unit.files_for and unit.users_acl
+                unit.logins[c.REDIS] = copy.deepcopy(unit.users_acl)
                 cluster.start_redis(host)
             case SetRedis(target, name, value):
                 cluster.redis(target).set({name: value})
@@ -409,8 +457,8 @@ class Application:
                 self._claim.enter_context(cluster.redis(source).claim())
                 self._has_claim = True
             case Handover(source, target, executor):
-                pause_ms = plan.pause_ms(world)
-                sentinel.handover(source, target, executor, cluster.access, pause_ms)
+                limit_ms = pause_ms(world)
+                sentinel.handover(source, target, executor, cluster.access, limit_ms)
             case Readmit(hosts, primary):
                 sentinel.readmit(hosts, primary, cluster.access)
             case ForceFailover(target):
@@ -424,6 +472,20 @@ class Application:
                     cluster.sentinels[host].primary = None
             case _:
                 raise AssertionError(f"no code takes this step: {step}")
+
+    def _write_logins(self, unit: Unit, world: World) -> None:
+        assert world.credentials
+        unit.logins[c.SENTINEL] = logins.started(world.credentials, c.SENTINEL)
+
+    def check_logins(self) -> None:
+        """Raise AssertionError unless every node that runs accepts each login of now."""
+        running: dict[str, dict[str, Node]] = {}
+        for host, unit in self.units.items():
+            node, watcher = self.cluster.redises[host], self.cluster.sentinels[host]
+            runs = {c.REDIS: node.running or node.starting, c.SENTINEL: watcher.running}
+            running[host] = {kind: unit.logins[kind] for kind in logins.KINDS if runs[kind]}
+        if self.kept.secret:
+            logins.check(running, self.kept.secret)
 
 
 class Hook:
@@ -454,7 +516,7 @@ class Hook:
     def stretch(self, reasons: tuple[str, ...]) -> None:
         self._app.let_go()
         vain_s = self._app.cluster.now - self._began_s
-        assert vain_s < plan.LEAVE_PATIENCE_S, f"{self._host} waits: {self._app.problems}"
+        assert vain_s < LEAVE_PATIENCE_S, f"{self._host} waits: {self._app.problems}"
 
     def pause(self, seconds: float) -> None:
         self._app.cluster.advance(seconds)

@@ -5,20 +5,27 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ops import ModelError, Unit, hookcmds, testing
 
 import constants as c
-import status
-import workload
-from plan import LEAVE_PATIENCE_S, sentinel_options
-from tests.unit.juju import DOWN_AFTER_MS, PASSWORDS, Juju, host
+import pulse
+import texts
+from cluster.leaving import LEAVE_PATIENCE_S
+from cluster.settings import sentinel_options
+from engine import status
+from engine.world import Config, World
+from pod import workload
+from service import labels, room
+from service.view import ServiceView
+from tests.unit.juju import APP, DOWN_AFTER_MS, PASSWORDS, Juju, host
 from tests.unit.worlds import IMAGE
-from world import Config, World
 
 ACTIVE = testing.ActiveStatus()
 Deploy = Callable[..., Juju]
@@ -46,7 +53,7 @@ def born(juju: Juju) -> Juju:
 def test_before_the_peer_relation_there_is_nothing_to_do(deploy: Deploy):
     juju = deploy(1)
     after = juju.run(0, lambda on, _: on.config_changed(), relations=set())
-    assert after.unit_status == status.NO_PEERS
+    assert after.unit_status == testing.WaitingStatus(texts.NO_PEERS)
 
 
 @pytest.mark.parametrize("exporter", [False, True])
@@ -54,7 +61,7 @@ def test_the_service_gets_its_ports(deploy: Deploy, exporter: bool, monkeypatch)
     path = "/bin/redis_exporter" if exporter else None
     image = replace(IMAGE, exporter=path)
     monkeypatch.setattr(workload.Workload, "image", lambda _: image)
-    after = deploy(1).run(0, lambda on, _: on.start())
+    after = deploy(1).run(0, lambda on, _: on.config_changed())
     wanted = {c.REDIS_PORT, c.SENTINEL_PORT} | ({c.EXPORTER_PORT} if exporter else set())
     assert after.opened_ports == {testing.TCPPort(port) for port in wanted}
 
@@ -62,12 +69,12 @@ def test_the_service_gets_its_ports(deploy: Deploy, exporter: bool, monkeypatch)
 def test_the_ports_wait_for_the_container_and_cost_nothing_at_rest(deploy: Deploy, monkeypatch):
     juju = deploy(1)
     juju.set_container(0, c.REDIS, can_connect=False)
-    assert juju.run(0, lambda on, _: on.start()).opened_ports == set()
+    assert juju.run(0, lambda on, _: on.config_changed()).opened_ports == set()
     juju.set_container(0, c.REDIS, can_connect=True)
     after = juju.run(0, lambda on, _: on.pebble_ready(juju.container(0, c.REDIS)))
     assert testing.TCPPort(c.REDIS_PORT) in after.opened_ports
     monkeypatch.setattr(Unit, "set_ports", lambda *_: pytest.fail("asked again"))
-    juju.update_status(0)
+    juju.run(0, lambda on, _: on.update_status(), stored_states=after.stored_states)
 
 
 def test_a_refusal_of_ports_stops_nothing(deploy: Deploy, monkeypatch):
@@ -79,12 +86,12 @@ def test_a_refusal_of_ports_stops_nothing(deploy: Deploy, monkeypatch):
     monkeypatch.setenv("REDIS_K8S_TOOLS_THAT_FAILED", "open-port")
 
     monkeypatch.setattr(Unit, "set_ports", refuse)
-    assert deploy(1).run(0, lambda on, _: on.start()).opened_ports == set()
+    assert deploy(1).run(0, lambda on, _: on.config_changed()).opened_ports == set()
 
 
 def test_the_leader_first_makes_the_passwords_and_names_itself(deploy: Deploy):
     juju = deploy(3)
-    juju.created(0)
+    juju.begin(0)
     assert juju.app_data["leader-host"] == host(0)
     assert juju.secret is not None
     content = juju.secret.latest_content or juju.secret.tracked_content
@@ -96,8 +103,8 @@ def test_the_leader_first_makes_the_passwords_and_names_itself(deploy: Deploy):
 
 def test_the_next_event_starts_everything_on_the_leader(deploy: Deploy):
     juju = deploy(3)
-    juju.created(0)
-    juju.created(0)
+    juju.begin(0)
+    juju.begin(0)
     assert c.REDIS in juju.services(0, c.REDIS)
     assert c.SENTINEL in juju.services(0, c.SENTINEL)
     assert juju.path(0, c.REDIS, c.BIRTH_PERMIT).exists()
@@ -105,7 +112,7 @@ def test_the_next_event_starts_everything_on_the_leader(deploy: Deploy):
 
 def test_another_unit_waits_for_the_leader(deploy: Deploy):
     juju = deploy(3)
-    assert juju.created(1).unit_status == status.NO_PRIMARY
+    assert juju.begin(1).unit_status == testing.WaitingStatus(texts.NO_PRIMARY)
     assert juju.services(1, c.REDIS) == set()
 
 
@@ -132,14 +139,15 @@ def test_passwords_of_the_earlier_revision_keep_their_values_and_leave_the_datab
         "sentinel-password": "old-sentinel",
         "leader-host": host(0),
     }
-    juju.created(0)
+    juju.begin(0)
     # A unit of that revision would make others if it found none.
     assert juju.app_data["redis-password"] == "old-admin"
     juju.unit_data[0]["credentials-serial"] = "1"
-    juju.created(0)
+    juju.begin(0)
     assert "redis-password" not in juju.app_data
     assert "sentinel-password" not in juju.app_data
-    assert juju.action(0, "get-initial-admin-password") == {"redis-password": "old-admin"}
+    results = juju.action(0, "get-initial-admin-password")
+    assert results == {"redis-password": "old-admin", "username": "default"}
     assert juju.action(0, "get-sentinel-password") == {"sentinel-password": "old-sentinel"}
 
 
@@ -147,15 +155,17 @@ def test_without_pebble_the_unit_says_so_and_nothing_fails(deploy: Deploy):
     juju = deploy(1)
     juju.set_container(0, c.REDIS, can_connect=False)
     juju.set_container(0, c.SENTINEL, can_connect=False)
-    juju.created(0)
-    assert juju.created(0).unit_status == status.NO_PEBBLE
+    juju.begin(0)
+    assert juju.begin(0).unit_status == testing.WaitingStatus(
+        "Waiting for Kubernetes to start container redis and container sentinel"
+    )
 
 
 def test_without_storage_nothing_starts(deploy: Deploy):
     juju = deploy(1)
-    juju.created(0)
+    juju.begin(0)
     after = juju.run(0, lambda on, _: on.update_status(), storages=set())
-    assert after.unit_status == status.NO_STORAGE
+    assert after.unit_status == testing.WaitingStatus(texts.NO_STORAGE)
     assert juju.services(0, c.REDIS) == set()
 
 
@@ -171,6 +181,78 @@ def test_at_rest_all_units_are_active_and_a_hook_changes_nothing(juju: Juju):
         juju.update_status(number)
     assert commands(juju) <= READS
     assert juju.app_data == before
+
+
+def kept(juju: Juju, number: int, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Run a hook that tells nothing, not the pod's first; return the notes that it leaves."""
+    notes: list[Any] = []
+    before = juju.update_status(number)
+    monkeypatch.setattr(pulse, "keep", lambda env, question, heard: notes.append(heard))
+    juju.run(number, lambda on, _: on.update_status(), stored_states=before.stored_states)
+    return notes
+
+
+def test_a_look_that_finds_all_right_leaves_a_note_for_the_next(juju: Juju, monkeypatch):
+    for number in range(juju.size):
+        (heard,) = kept(juju, number, monkeypatch)
+        assert f"redis {host(number)}" in heard
+        assert f"sentinel {host(0)}" in heard
+
+
+def test_a_look_with_trouble_leaves_none(juju: Juju, monkeypatch):
+    juju.cluster.redises[host(1)].persists = False
+    assert kept(juju, 1, monkeypatch) == []
+
+
+def test_a_look_with_something_to_say_leaves_none(juju: Juju, monkeypatch):
+    stale = ServiceView(stale=True)
+    monkeypatch.setattr(room.Room, "look", lambda _, world: replace(world, service=stale))
+    assert kept(juju, 1, monkeypatch) == []
+    assert juju.update_status(1).unit_status == testing.ActiveStatus(
+        texts.SERVICE_STALE.format(app=APP)
+    )
+
+
+def test_a_look_that_had_something_to_do_leaves_none(juju: Juju, monkeypatch):
+    juju.cluster.sentinels[host(1)].quorum = 3
+    assert kept(juju, 1, monkeypatch) == []
+
+
+def test_what_changes_in_the_middle_of_a_look_leaves_none(juju: Juju, monkeypatch):
+    numbers = itertools.count()
+    monkeypatch.setattr(pulse, "listen", lambda *_: {"redis": next(numbers)})
+    assert kept(juju, 1, monkeypatch) == []
+
+
+def test_another_hook_leaves_none(juju: Juju, monkeypatch):
+    notes: list[object] = []
+    monkeypatch.setattr(pulse, "keep", lambda *note: notes.append(note))
+    juju.run(1, lambda on, _: on.config_changed())
+    assert notes == []
+
+
+@pytest.mark.parametrize("led_already", [False, True])
+def test_who_may_have_become_primary_asks_its_own_nodes_first(
+    juju: Juju, monkeypatch, led_already: bool
+):
+    roles = {f"{APP}-{n}": "primary" if n == 0 else "replica" for n in range(3)}
+    wrong = {} if led_already else {f"{APP}-0": "replica", f"{APP}-1": "primary"}
+    taken: list[labels.ServiceStep] = []
+    asked: list[set[str]] = []
+
+    def look(_: room.Room, world: World) -> World:
+        asked.append({host for host, _, _ in juju.cluster.asked})
+        return replace(world, service=ServiceView({**roles, **({} if taken else wrong)}))
+
+    monkeypatch.setattr(room.Room, "may_lead", lambda *_: True)
+    monkeypatch.setattr(room.Room, "look", look)
+    monkeypatch.setattr(room.Room, "take", lambda _, step, world: taken.append(step))
+    juju.cluster.asked.clear()
+    juju.update_status(0)
+    moved = labels.Label(((f"{APP}-0", "primary"), (f"{APP}-1", "replica")), host(0))
+    assert taken == ([] if led_already else [moved])
+    assert asked[0] == {host(0)}
+    assert asked[1] == {host(n) for n in range(3)}
 
 
 def test_juju_shows_the_version_of_redis(juju: Juju):
@@ -262,8 +344,11 @@ def lose_the_majority(juju: Juju) -> None:
 def test_without_a_majority_the_unit_waits_and_comes_back_to_it(juju: Juju):
     lose_the_majority(juju)
     after = juju.changed(0, by=1)
-    assert after.unit_status == status.NO_MAJORITY
-    assert after.app_status == status.NO_MAJORITY
+    few = testing.WaitingStatus(
+        "Waiting for majority: 1 of 3 Sentinels answer, 2 are needed; "
+        "no answer from redis-k8s/1, redis-k8s/2"
+    )
+    assert after.unit_status == after.app_status == few
     assert wake_runs(juju, 0)
 
 
@@ -432,7 +517,8 @@ def test_a_primary_does_not_leave_before_another_has_its_data(deploy: Deploy, mo
     assert not juju.cluster.redises[host(0)].running
     assert not juju.cluster.sentinels[host(0)].running
     assert 100 < juju.cluster.now - began < 120
-    assert testing.WaitingStatus("Leaving: no replica is in sync to take over") in shown
+    unfit = texts.WHY_NOBODY_FIT.format(units="redis-k8s/1 gives no answer")
+    assert testing.WaitingStatus(f"Leaving: {unfit}") in shown
 
 
 def test_a_primary_that_waits_in_vain_leaves_in_the_end(deploy: Deploy):
@@ -489,7 +575,9 @@ def test_during_a_failover_the_unit_waits_and_comes_back_to_it(juju: Juju):
     assert watcher.failover
     juju.dying = {2}
     after = juju.departed(0, 2)
-    assert after.unit_status == status.FAILING_OVER
+    assert after.unit_status == testing.WaitingStatus(
+        "A failover is under way: another unit takes over from redis-k8s/0"
+    )
     assert wake_runs(juju, 0)
 
 
@@ -573,7 +661,8 @@ def test_all_nodes_silent_fails_no_hook(juju: Juju):
     for number in range(3):
         juju.cluster.freeze(host(number))
     for number in range(3):
-        assert juju.update_status(number).unit_status == status.NO_SENTINEL
+        shown = juju.update_status(number).unit_status
+        assert shown == testing.WaitingStatus("Waiting for Sentinel to answer on port 26379")
 
 
 def test_an_adapter_error_in_a_step_leaves_the_others_their_chance(juju: Juju, caplog):
@@ -589,7 +678,9 @@ def test_an_adapter_error_in_a_step_leaves_the_others_their_chance(juju: Juju, c
 def test_a_pebble_that_goes_away_in_the_middle_fails_no_hook(juju: Juju):
     juju.set_container(1, c.REDIS, can_connect=False)
     juju.set_container(1, c.SENTINEL, can_connect=False)
-    assert juju.update_status(1).unit_status == status.NO_PEBBLE
+    assert juju.update_status(1).unit_status == testing.WaitingStatus(
+        "Waiting for Kubernetes to start container redis and container sentinel"
+    )
 
 
 def test_a_changed_password_of_the_charms_user_is_given_back(juju: Juju):
@@ -602,24 +693,30 @@ def test_a_changed_password_of_the_charms_user_is_given_back(juju: Juju):
 def test_a_login_that_cannot_be_mended_blocks_and_says_what_to_do(juju: Juju):
     juju.cluster.passwords["redis", host(1)] = "changed by hand"
     juju.cluster.admin_passwords["redis", host(1)] = "changed too"
-    assert juju.update_status(1).unit_status == status.REDIS_REFUSES
+    assert juju.update_status(1).unit_status == testing.BlockedStatus(
+        "Redis refuses the charm: give users default and operator all rights and their passwords"
+    )
 
 
 def test_redis_that_cannot_persist_blocks(juju: Juju):
     juju.cluster.redises[host(1)].persists = False
-    assert juju.update_status(1).unit_status == status.CANNOT_PERSIST
+    assert juju.update_status(1).unit_status == testing.BlockedStatus(
+        "Redis cannot write to its volume: kubectl logs redis-k8s-1 -c redis says why"
+    )
 
 
 def test_a_full_volume_blocks(juju: Juju, monkeypatch):
     usage = (1, 1, c.MIN_FREE_BYTES - 1)
     shown = type("Usage", (), dict(zip(("total", "used", "free"), usage, strict=True)))
     monkeypatch.setattr("shutil.disk_usage", lambda path: shown)
-    assert juju.update_status(1).unit_status == status.VOLUME_FULL
+    assert juju.update_status(1).unit_status == testing.BlockedStatus(
+        "The volume is full (1023 KiB left): free space on it, or grow its claim with kubectl"
+    )
 
 
 def test_redis_that_loads_its_data_is_no_service_yet(juju: Juju):
     juju.cluster.redises[host(1)].loading = True
-    assert juju.update_status(1).unit_status == status.LOADING
+    assert juju.update_status(1).unit_status == testing.MaintenanceStatus(texts.LOADING)
     assert juju.action(1, "check-service")["result"] == "Service is not running"
 
 
@@ -667,6 +764,7 @@ def test_check_service_on_the_primary(juju: Juju):
         "replicas-in-step": "2",
         "sentinel": "running",
         "sentinel-primary": host(0),
+        "sentinel-primary-unit": "redis-k8s/0",
         "sentinel-quorum": "2",
         "sentinel-majority": "yes",
         "sentinel-replicas": "2",
@@ -678,6 +776,7 @@ def test_check_service_on_a_replica(juju: Juju):
     results = juju.action(1, "check-service")
     assert results["result"] == "Service is running"
     assert (results["role"], results["primary"], results["link"]) == ("replica", host(0), "up")
+    assert results["primary-unit"] == results["sentinel-primary-unit"] == "redis-k8s/0"
 
 
 def test_check_service_says_when_a_replica_is_not_in_sync(juju: Juju):
@@ -702,7 +801,8 @@ def test_check_service_changes_nothing(juju: Juju):
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_every_unit_returns_the_passwords(juju: Juju, number):
-    assert juju.action(number, "get-initial-admin-password") == {"redis-password": "admin-pw"}
+    results = juju.action(number, "get-initial-admin-password")
+    assert results == {"redis-password": "admin-pw", "username": "default"}
     assert juju.action(number, "get-sentinel-password") == {
         "sentinel-password": "sentinel-admin-pw"
     }

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import render
+from pod import render
 
-DECIDE = Path(render.__file__).parents[1] / "templates/decide.awk"
+DECIDE = Path(render.__file__).parents[2] / "templates/decide.awk"
 AWKS = [
     command
     for command in (["mawk"], ["gawk"], ["gawk", "--posix"], ["busybox", "awk"], ["original-awk"])

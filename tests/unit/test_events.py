@@ -20,7 +20,10 @@ def never() -> bool:
     raise AssertionError("nothing depends on who leads")
 
 
-@pytest.mark.parametrize("hook", ["install", "remove", "redis-peers-relation-joined"])
+@pytest.mark.parametrize(
+    "hook",
+    ["install", "remove", "redis-peers-relation-created", "redis-peers-relation-joined"],
+)
 def test_some_events_bring_nothing_to_anybody(hook):
     assert events.is_idle(env(hook), never)
 
@@ -49,12 +52,25 @@ def test_actions_are_never_slept_through():
     assert not events.is_idle(action, never)
 
 
-@pytest.mark.parametrize("kind", ["created", "changed", "departed"])
+@pytest.mark.parametrize("kind", ["changed", "departed"])
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_peers_comings_and_goings_are_the_leaders(kind, leads):
     peer = {"JUJU_REMOTE_UNIT": "redis-k8s/2", "JUJU_DEPARTING_UNIT": "redis-k8s/2"}
     hook = env(f"redis-peers-relation-{kind}", **peer)
     assert events.is_idle(hook, lambda: leads, lambda: False) is not leads
+
+
+@pytest.mark.parametrize("kind", ["changed", "departed", "broken"])
+@pytest.mark.parametrize("leads", [True, False])
+def test_what_becomes_of_a_client_is_the_leaders(kind, leads):
+    for remote in ({"JUJU_REMOTE_UNIT": "shop/0"}, {}):
+        hook = env(f"redis-relation-{kind}", **remote)
+        assert events.is_idle(hook, lambda: leads, never) is not leads
+
+
+def test_a_new_client_wakes_all_and_its_units_nobody_before_they_have_said_something():
+    assert not events.is_idle(env("redis-relation-created"), never)
+    assert events.is_idle(env("redis-relation-joined", JUJU_REMOTE_UNIT="shop/0"), never)
 
 
 def test_a_peer_that_goes_on_with_tls_wakes_all():

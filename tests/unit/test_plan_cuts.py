@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import pytest
 
-import plan
-from purpose import Departure, Stop, Switchover
+from cluster.steps import Forget, PermitBirth
+from engine.purpose import Departure, Stop, Switchover
+from passwords import rotation, users
 from tests.unit.simulation import Application, Cut
 
 Scenario = Callable[[pytest.MonkeyPatch, "int | None", Cut], Application]
@@ -90,7 +91,7 @@ def test_birth(monkeypatch, cut: Cut, size: int):
 
     app = cut_everywhere(monkeypatch, cut, prepare, Application.settle)
     assert kinds(app)[:2] == ["CreateCredentials", "RecordPrimary"]
-    assert len([s for s in app.taken if isinstance(s, plan.PermitBirth)]) == 1
+    assert len([s for s in app.taken if isinstance(s, PermitBirth)]) == 1
     assert app.kept.initialised
 
 
@@ -152,7 +153,7 @@ def test_forgetting_a_replica_that_left(monkeypatch, cut: Cut):
         app.settle()
 
     app = cut_everywhere(monkeypatch, cut, prepare, play)
-    assert [s.host for s in app.taken if isinstance(s, plan.Forget)] == app.planned
+    assert [s.host for s in app.taken if isinstance(s, Forget)] == app.planned
 
 
 @every_cut
@@ -226,6 +227,27 @@ def test_switchover(monkeypatch, cut: Cut):
 
     app = cut_everywhere(monkeypatch, cut, prepare, play)
     assert app.cluster.primary == app.planned[2]
+
+
+@every_cut
+def test_rotation_of_all_passwords(monkeypatch, cut: Cut):
+    new = {name: f"new-{name}" for name in users.NAMES}
+
+    def prepare() -> Application:
+        return settled(monkeypatch, 3)
+
+    def play(app: Application) -> None:
+        assert app.kept.secret
+        app.kept.secret = rotation.begin(app.kept.secret, new).credentials
+        app.settle()
+        assert app.kept.secret.passwords == new
+        for host, unit in app.units.items():
+            for kind, node in unit.logins.items():
+                assert node.logins() == rotation.expected(app.kept.secret, kind), host
+
+    app = cut_everywhere(monkeypatch, cut, prepare, play)
+    assert app.writer and app.writer.refused == []
+    assert [type(step) for step in app.taken].count(rotation.ChangeSecret) == 2
 
 
 def test_down_to_zero_and_back_keeps_all_data(monkeypatch):

@@ -9,35 +9,37 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import plan
-from tests.fakes import fence_of
-from world import (
+from cluster.settings import max_lag_s, sentinel_options
+from engine.world import (
     Config,
     ContainerView,
-    Credentials,
     Image,
     KnownReplica,
     RedisView,
     SentinelView,
     World,
 )
+from passwords.users import Credentials
+from tests.fakes import fence_of
 
 CREDENTIALS = Credentials(
-    admin="admin-pw",
-    sentinel_admin="sentinel-admin-pw",
-    operator="operator-pw",
-    replication="replication-pw",
-    watcher="watcher-pw",
-    peers="peers-pw",
-    exporter="exporter-pw",
+    passwords={
+        "default": "admin-pw",
+        "sentinel-default": "sentinel-admin-pw",
+        "operator": "operator-pw",
+        "replication": "replication-pw",
+        "sentinel": "watcher-pw",
+        "peers": "peers-pw",
+        "exporter": "exporter-pw",
+    }
 )
 IMAGE = Image(server="redis-server", cli="redis-cli", user="redis", group="redis")
 APP = "redis-k8s"
 H0, H1, H2, H3, H4 = (f"redis-k8s-{number}" for number in range(5))
-OPTIONS = plan.sentinel_options(World(app=APP, host=H0))
+OPTIONS = sentinel_options(World(app=APP, host=H0))
 SETTINGS = {
     "min-replicas-to-write": "1",
-    "min-replicas-max-lag": str(plan.max_lag_s(World(app=APP, host=H0))),
+    "min-replicas-max-lag": str(max_lag_s(World(app=APP, host=H0))),
     "replica-priority": "100",
 }
 

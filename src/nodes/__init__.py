@@ -1,0 +1,4 @@
+# Copyright 2026 Canonical Ltd.
+# See LICENSE file for licensing details.
+
+"""Redis and Sentinel processes: asking and commanding them."""
