@@ -23,8 +23,8 @@ from unittest.mock import MagicMock
 import ops
 from ops import pebble
 
-import image
 from lab.programs import tools_dir
+from pod import image
 
 ROOT_ID, USER_ID, OTHER_ID = 0, 1234, 1235
 DEBIAN = ("redis-server", "redis-cli", *image.TOOLS)

@@ -29,25 +29,29 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import constants as c
-import render
+from cluster.settings import FAILOVER_TIMEOUT_MS
 from constants import ELIGIBLE, SENTINEL_PERIODS_MS
+from engine.world import Config, Image, World
 from errors import RedisClientError
-from plan import FAILOVER_TIMEOUT_MS
-from redis_client import Access, RedisNode
-from sentinel import Sentinel
-from world import Config, Credentials, Image, World
+from nodes.access import Access
+from nodes.redis_client import RedisNode
+from nodes.sentinel import Sentinel
+from passwords.users import Credentials
+from pod import render
 
 APP = "redis-k8s"
 CREDENTIALS = Credentials(
-    admin="admin-pw",
-    sentinel_admin="sentinel-admin-pw",
-    operator="operator-pw",
-    replication="replication-pw",
-    watcher="watcher-pw",
-    peers="peers-pw",
-    exporter="exporter-pw",
+    passwords={
+        "default": "admin-pw",
+        "sentinel-default": "sentinel-admin-pw",
+        "operator": "operator-pw",
+        "replication": "replication-pw",
+        "sentinel": "watcher-pw",
+        "peers": "peers-pw",
+        "exporter": "exporter-pw",
+    }
 )
-ACCESS = Access(APP, CREDENTIALS.operator)
+ACCESS = Access(APP, CREDENTIALS["operator"])
 IMAGE = Image(server="redis-server", cli="redis-cli", user="redis", group="redis")
 DOWN_AFTER_MS = 2000
 PATIENCE_S = 40.0
@@ -119,7 +123,7 @@ class Node:
 
     @staticmethod
     def templates() -> Path:
-        return Path(render.__file__).parent.parent / "templates"
+        return Path(render.__file__).parents[2] / "templates"
 
     @property
     def world(self) -> World:
@@ -270,7 +274,9 @@ class Node:
 
     def client(self, port: int = c.REDIS_PORT) -> redis.Redis:
         """Return a client as an application has one, without the charm's adapters."""
-        password = CREDENTIALS.admin if port == c.REDIS_PORT else CREDENTIALS.sentinel_admin
+        password = (
+            CREDENTIALS["default"] if port == c.REDIS_PORT else CREDENTIALS["sentinel-default"]
+        )
         return redis.Redis(
             self.host,
             port,
@@ -286,7 +292,7 @@ class RealCluster:
 
     app = APP
     access = ACCESS
-    watcher_password = CREDENTIALS.watcher
+    watcher_password = CREDENTIALS["sentinel"]
 
     def __init__(self, directory: Path, hosts: Iterable[str]):
         self._directory = directory

@@ -10,13 +10,14 @@ import threading
 import pytest
 import redis
 
-import redis_client as redis_client_module
-import sentinel as sentinel_module
+from cluster.settings import FAILOVER_TIMEOUT_MS
 from constants import REDIS_PORT, REPLICATION_USER, SENTINEL_PERIODS_MS
 from errors import RedisClientError, Refusal, RefusedError, UnreachableError
-from plan import FAILOVER_TIMEOUT_MS
-from redis_client import Access, RedisNode, ask, ask_all, connect, pipelined
-from sentinel import Sentinel, handover, readmit
+from nodes import redis_client as redis_client_module
+from nodes import sentinel as sentinel_module
+from nodes.access import Access
+from nodes.redis_client import RedisNode, ask, ask_all, connect, pipelined
+from nodes.sentinel import Sentinel, handover, readmit
 from tests.fakes import Cluster
 from tests.functional.conftest import NOBODY, STRANGER
 from tests.functional.real import CREDENTIALS, RealCluster
@@ -161,7 +162,7 @@ def test_a_wrong_password_is_refused(cluster: AnyCluster):
 
 
 def test_a_missing_right_is_a_refused_login(real: RealCluster):
-    replication = Access(real.app, CREDENTIALS.replication, user=REPLICATION_USER)
+    replication = Access(real.app, CREDENTIALS["replication"], user=REPLICATION_USER)
     with pytest.raises(RefusedError) as caught:
         RedisNode(real.primary, replication).view()
     assert caught.value.refusal is Refusal.LOGIN
@@ -487,7 +488,7 @@ def test_a_handover_with_nobody_eligible_leaves_all_as_it_was(cluster: AnyCluste
 
 def test_a_handover_from_a_node_that_is_not_primary_is_refused(cluster: AnyCluster):
     source, target = cluster.replicas
-    with pytest.raises(RefusedError, match="no time to hand over"):
+    with pytest.raises(RefusedError, match="as primary: the handover is refused"):
         handover(source, target, target, cluster.access, PAUSE_MS)
     assert is_writable(cluster, cluster.primary)
 
@@ -518,7 +519,7 @@ def test_a_claim_of_one_who_died_over_it_counts_no_more(
     with node.claim():
         assert node.view().handover_claims == 1
         # As if so much time had passed.
-        monkeypatch.setattr("redis_client.CLAIM_LIMIT_S", -1)
+        monkeypatch.setattr("nodes.redis_client.CLAIM_LIMIT_S", -1)
         assert node.view().handover_claims == 0
         with node.claim():
             pass

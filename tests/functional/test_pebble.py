@@ -12,21 +12,19 @@ from collections.abc import Iterator
 import pytest
 
 import constants as c
-import image
-import ports
-import render
-import tls
 from errors import WorkloadError
+from pod import image, ports, render
+from pod.workload import Workload
 from tests.functional.container import DEBIAN, OTHER_ID, ROOT_ID, USER_ID, Container, container
 from tests.functional.real import patiently
 from tests.unit.worlds import CREDENTIALS, H0, at_rest
-from workload import Workload
-from world import Material, TlsView
+from tls import plan as tls
+from tls.view import PLAIN, Material, Serves, TlsView
 
 SECRET = "what only root may read"
 MATERIAL = Material("cert", "key", "ca", name="c0ffee", expires=0.0, names_hosts=False)
 WORLD = dataclasses.replace(
-    at_rest(), tls=TlsView(wanted=True, active=True, material=MATERIAL, redis="plain")
+    at_rest(), tls=TlsView(wanted=True, active=True, material=MATERIAL, redis=PLAIN)
 )
 
 
@@ -189,7 +187,8 @@ def test_a_link_in_the_directory_of_what_runs_leads_root_nowhere(written: Contai
 
 
 def test_what_a_sentinel_serves_is_read_as_that_alone(written: Container):
-    for text, served in (("plain", "plain"), ("c0ffee/abc", "c0ffee/abc"), (SECRET, None)):
+    tls_of = Serves("c0ffee", "abc")
+    for text, served in (("plain", PLAIN), ("c0ffee/abc", tls_of), (SECRET, None)):
         written.as_user(f"echo {text} >{c.SENTINEL_SERVES}")
         assert Workload(written.ops).sentinel_serves() == served
     assert tls.digest("x").isalnum()
@@ -315,7 +314,7 @@ def test_the_exporter_serves_its_metrics_with_the_rights_that_it_has():
         said = (there.root / "log").read_text().splitlines()
         said = "\n".join(line for line in said if "redis_exporter]" in line)
         assert not re.search("config|slowlog|noperm|permission", said, re.IGNORECASE), said
-        there.path("/ask").write_text(f"AUTH {CREDENTIALS.admin}\nACL LOG\n")
+        there.path("/ask").write_text(f"AUTH {CREDENTIALS['default']}\nACL LOG\n")
         log = there.as_root("redis-cli </ask").splitlines()
         denied = {log[n + 1] for n, word in enumerate(log) if word == "object"}
         # It asks for the slowest command, with its values, and goes on without.

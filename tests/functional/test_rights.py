@@ -74,7 +74,7 @@ ON_SENTINEL = {
     "SHUTDOWN": set(),
 }
 ALL = {c.OPERATOR_USER, "default"}
-OF_REDIS = {*ALL, c.REPLICATION_USER, c.WATCHER_USER, c.EXPORTER_USER}
+OF_REDIS = {*ALL, c.REPLICATION_USER, c.SENTINEL_USER, c.EXPORTER_USER}
 
 
 def allowed(node: redis.Redis, users: set[str], command: str) -> set[str]:
@@ -103,9 +103,9 @@ def test_on_sentinel_a_command_is_for_those_who_need_it(real: RealCluster, comma
 )
 def test_who_has_the_exporters_password_gets_no_secret_with_it(real: RealCluster, command: str):
     node = redis.Redis(
-        real.primary, username=c.EXPORTER_USER, password=CREDENTIALS.exporter, socket_timeout=2
+        real.primary, username=c.EXPORTER_USER, password=CREDENTIALS["exporter"], socket_timeout=2
     )
-    secrets = (CREDENTIALS.replication, CREDENTIALS.admin, CREDENTIALS.operator)
+    secrets = (CREDENTIALS["replication"], CREDENTIALS["default"], CREDENTIALS["operator"])
     assert not any(secret in str(node.execute_command("INFO")) for secret in secrets)
     with pytest.raises(NoPermissionError):
         node.execute_command(*command.split())

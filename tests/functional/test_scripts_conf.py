@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 import constants as c
-import render
+from pod import render
 from tests.functional.real import CREDENTIALS, IMAGE, RealCluster, patiently
 from tests.functional.scripts import NOTICE
 
@@ -31,13 +31,13 @@ def test_the_exporter_gets_its_password_by_a_file_only(real: RealCluster):
     arguments = (node.directory / "charm/args").read_text()
     environment = (node.directory / "charm/env").read_text()
     assert f":{c.EXPORTER_PORT}" in arguments
-    assert CREDENTIALS.exporter not in arguments + environment
+    assert CREDENTIALS["exporter"] not in arguments + environment
     path = next(
         line.split("=")[1]
         for line in environment.splitlines()
         if line.startswith("REDIS_PASSWORD_FILE=")
     )
-    assert CREDENTIALS.exporter in node.inside(path).read_text()
+    assert CREDENTIALS["exporter"] in node.inside(path).read_text()
     assert node.inside(path).stat().st_mode & 0o007 == 0
 
 
@@ -66,12 +66,12 @@ def test_nobody_gets_in_without_a_password(real: RealCluster):
 @pytest.mark.parametrize(
     ("user", "password", "command"),
     [
-        (c.REPLICATION_USER, CREDENTIALS.replication, ["SET", "k", "v"]),
-        (c.REPLICATION_USER, CREDENTIALS.replication, ["CONFIG", "GET", "*"]),
-        (c.WATCHER_USER, CREDENTIALS.watcher, ["GET", "k"]),
-        (c.WATCHER_USER, CREDENTIALS.watcher, ["CONFIG", "GET", "*"]),
-        (c.EXPORTER_USER, CREDENTIALS.exporter, ["GET", "k"]),
-        (c.EXPORTER_USER, CREDENTIALS.exporter, ["CONFIG", "SET", "maxmemory", "1"]),
+        (c.REPLICATION_USER, CREDENTIALS["replication"], ["SET", "k", "v"]),
+        (c.REPLICATION_USER, CREDENTIALS["replication"], ["CONFIG", "GET", "*"]),
+        (c.SENTINEL_USER, CREDENTIALS["sentinel"], ["GET", "k"]),
+        (c.SENTINEL_USER, CREDENTIALS["sentinel"], ["CONFIG", "GET", "*"]),
+        (c.EXPORTER_USER, CREDENTIALS["exporter"], ["GET", "k"]),
+        (c.EXPORTER_USER, CREDENTIALS["exporter"], ["CONFIG", "SET", "maxmemory", "1"]),
     ],
 )
 def test_users_of_the_machinery_have_no_right_to_data_and_settings(
@@ -82,7 +82,7 @@ def test_users_of_the_machinery_have_no_right_to_data_and_settings(
 
 
 def test_a_sentinel_may_not_command_another(real: RealCluster):
-    peer = client(real.hosts[0], c.SENTINEL_PORT, c.PEERS_USER, CREDENTIALS.peers)
+    peer = client(real.hosts[0], c.SENTINEL_PORT, c.PEERS_USER, CREDENTIALS["peers"])
     with pytest.raises(NoPermissionError):
         peer.execute_command("SENTINEL", "RESET", "redis-k8s")
 
@@ -109,5 +109,5 @@ def test_no_password_is_among_the_arguments_of_a_program(real: RealCluster):
     patiently(lambda: NOTICE in node.notices, "the watch has ended")
     commands = (node.directory / "charm/commands").read_text()
     assert f"-p {c.SENTINEL_PORT}" in commands
-    for password in (v for v in dataclasses.astuple(CREDENTIALS) if v and isinstance(v, str)):
+    for password in CREDENTIALS.passwords.values():
         assert password not in commands

@@ -20,7 +20,7 @@ import redis
 
 import constants as c
 from constants import SENTINEL_PERIODS_MS
-from sentinel import handover, readmit
+from nodes.sentinel import handover, readmit
 from tests.functional.real import CREDENTIALS, PATIENCE_S, Node, RealCluster, patiently
 
 
@@ -197,7 +197,7 @@ esac
         assert real.primary != lagging
         assert writer.lost() == set()
     finally:
-        late.config_set("masterauth", CREDENTIALS.replication)
+        late.config_set("masterauth", CREDENTIALS["replication"])
         for flag in (paused, eligible):
             flag.unlink(missing_ok=True)
         watcher.set_option("info-period", SENTINEL_PERIODS_MS["info-period"])

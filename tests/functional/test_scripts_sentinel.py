@@ -9,7 +9,7 @@ import pytest
 import redis
 
 import constants as c
-from sentinel import handover
+from nodes.sentinel import handover
 from tests.functional.conftest import NOBODY
 from tests.functional.real import Node, RealCluster, patiently
 from tests.functional.scripts import NOTICE, Apart

@@ -260,7 +260,7 @@ def test_a_primary_that_comes_back_takes_no_write_while_one_sentinel_takes_it_fo
         with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
             real.write(node.host, "early")
     assert node.world.credentials
-    locked_out.set_option("auth-pass", node.world.credentials.watcher)
+    locked_out.set_option("auth-pass", node.world.credentials["sentinel"])
     fence = ["min-replicas-to-write"]
     patiently(lambda: node.redis.view(fence).settings[fence[0]] == "1", "it is heard by all")
     real.write(node.host, "late")

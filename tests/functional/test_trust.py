@@ -13,7 +13,8 @@ import pytest
 
 import constants as c
 from errors import UnreachableError
-from redis_client import Access, RedisNode, Transport
+from nodes.access import Access, Mode, Transport
+from nodes.redis_client import RedisNode
 from tests.functional.real import patiently
 from trials.authority import Authority
 
@@ -50,7 +51,7 @@ def tls_redis(authority: Authority, tmp_path_factory: pytest.TempPathFactory) ->
 
 def node(authorities: str, names_hosts: bool = False) -> RedisNode:
     """Return the node, spoken to with trust in these authorities."""
-    transport = Transport("tls", authorities, names_hosts)
+    transport = Transport(Mode.TLS, authorities, names_hosts)
     return RedisNode(HOST, Access("redis-k8s", "pw", transport=transport))
 
 

@@ -28,9 +28,11 @@ def test_check_service_says_what_is_so_and_changes_nothing(trio: Cluster):
             assert results["replicas-in-step"] == "2"
         else:
             assert (results["primary"], results["link"]) == (trio.host(primary), "up")
+            assert results["primary-unit"] == primary
         expected = {
             "sentinel": "running",
             "sentinel-primary": trio.host(primary),
+            "sentinel-primary-unit": primary,
             "sentinel-quorum": "2",
             "sentinel-majority": "yes",
             "sentinel-replicas": "2",

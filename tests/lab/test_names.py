@@ -70,6 +70,7 @@ def gone(trio: Cluster, unit: str, hold_s: float) -> Iterator[None]:
     trio.model.kill_pod(unit, hold_s=hold_s)
     yield
     assert time.monotonic() < begun_s + hold_s, "it was back before the test had ended"
+    trio.model.return_pod(unit)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
-from tests.lab.cluster import APP, Cluster
-from trials.clients import topology
+from tests.lab.cluster import Cluster
 
 
 class Secured(Cluster):
-    """As `Cluster`; its clients learn what changes."""
+    """As `Cluster`; its clients go over to TLS and back."""
 
     def errors(self) -> list[str]:
         """Return the hooks that failed.
@@ -23,11 +19,6 @@ class Secured(Cluster):
         """
         return [line for line in super().errors() if "juju.worker.uniter" in line]
 
-    def follow_passwords(self) -> None:
-        """Ask for the present passwords; the clients that write stay connected by the old ones."""
-        asked = topology.ask_access(self.model, APP)
-        self.learn(redis_password=asked.redis_password, sentinel_password=asked.sentinel_password)
-
     def use_tls(self, ca: str, either: bool = False) -> None:
         """Have all clients speak TLS from their next connection on, or plain text.
 
@@ -36,8 +27,3 @@ class Secured(Cluster):
             either: find out for each node what it speaks.
         """
         self.learn(ca=ca, either=either)
-
-    def learn(self, **changes: Any) -> None:
-        """Reach the application in another way from now on, and have the clients do so."""
-        super().learn(**changes)
-        self.writers.tell(**dataclasses.asdict(self.access))

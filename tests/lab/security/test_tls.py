@@ -117,7 +117,7 @@ def test_files_are_renewed_one_by_one_while_the_service_goes_on(
 
 @pytest.mark.long
 def test_unusable_certificates_are_named(authority: Authority):
-    from material import MaterialError, check
+    from tls.material import MaterialError, check
 
     names = ("cert-file", "key-file", "ca-cert-file")
     good = authority.issue("x")
@@ -126,12 +126,12 @@ def test_unusable_certificates_are_named(authority: Authority):
     stranger = Authority("stranger")
     wrong = [
         ((late.cert, late.key, late.ca), "cert-file has expired"),
-        ((early.cert, early.key, early.ca), "cert-file is valid from"),
+        ((early.cert, early.key, early.ca), "cert-file is valid only from"),
         ((good.cert, good.key, stranger.pem), "cert-file is not signed by ca-cert-file"),
         ((good.cert, late.key, good.ca), "key-file does not belong to cert-file"),
-        (("x", good.key, good.ca), "cert-file is no certificate"),
-        ((good.cert, "x", good.ca), "key-file is no private key"),
-        ((good.cert, good.key, "x"), "ca-cert-file is no certificate"),
+        (("x", good.key, good.ca), "cert-file is not a certificate"),
+        ((good.cert, "x", good.ca), "key-file is not an unencrypted private key"),
+        ((good.cert, good.key, "x"), "ca-cert-file is not a certificate"),
     ]
     assert check(good.cert, good.key, good.ca, names, False).ca == good.ca
     for texts, words in wrong:
