@@ -37,7 +37,8 @@ demo: $(setup_done)
 	@$(BIN)/python -m trials.demo $(if $(IMAGE),--image $(IMAGE))
 
 bench: $(setup_done)
-	@$(BIN)/python -m trials.bench $(if $(CHARM),--charm $(CHARM)) $(if $(IMAGE),--image $(IMAGE))
+	@$(BIN)/python -m trials.bench $(if $(CHARM),--charm $(CHARM)) $(if $(IMAGE),--image $(IMAGE)) \
+		$(if $(BESIDE),--beside $(BESIDE)) $(ARGS)
 
 # ARGS takes options, see docs/contribute/run-the-faults.md.
 faults: $(setup_done)
