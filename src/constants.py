@@ -199,6 +199,12 @@ SCRIPT_NUMBERS = {
     # empty one the Sentinel that it has asked to: about what one takes, or failover-timeout.
     "NOTICED_LIMIT_MS": "4000",
     "FAILOVER_AGAIN_MS": "4000",
+    # Where the kernel says what a container may take, version 2 or 1.
+    "CGROUP_DIR": "/sys/fs/cgroup",
+    # A primary that loads its data is looked at from then on, and is replaced if it needs so much
+    # longer: about what that takes, and twice as much.
+    "LOAD_LOOK_MS": "400",
+    "LOAD_WORTH_MS": "2000",
     # A Sentinel goes for 5 s by what the others thought of the primary.
     "DOUBT_MS": "6000",
     # The handover asks so often, at most so many times: for what a Sentinel is to show, the offset
