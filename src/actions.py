@@ -10,11 +10,13 @@ import ops
 import constants as c
 import texts
 from cluster.facts import is_serving
+from cluster.lost import has_lost_all, what_is_left
+from cluster.steps import StartEmpty
 from engine import plan
 from engine.hands import ask_again, reconcile, take
 from engine.hook import Hook
 from engine.look import look
-from engine.purpose import Switchover
+from engine.purpose import Routine, Switchover
 from engine.steps import AskAgain
 from engine.world import World
 from errors import CredentialsRefusedError
@@ -33,6 +35,7 @@ class Actions(ops.Object):
         self.framework.observe(on.get_initial_admin_password_action, self._on_get_admin_password)
         self.framework.observe(on.get_sentinel_password_action, self._on_get_sentinel_password)
         self.framework.observe(on.switchover_action, self._on_switchover)
+        self.framework.observe(on.start_empty_action, self._on_start_empty)
         self.framework.observe(on.rotate_passwords_action, self._on_rotate_passwords)
 
     def _on_check_service(self, event: ops.ActionEvent) -> None:
@@ -81,6 +84,22 @@ class Actions(ops.Object):
             event.fail(texts.NOT_SWITCHED.format(reason=after.in_units(reason)))
             return
         event.set_results({"primary": hosts.unit(primary)})
+
+    def _on_start_empty(self, event: ops.ActionEvent) -> None:
+        if not self._hook.model.unit.is_leader():
+            event.fail(texts.NOT_ON_LEADER)
+            return
+        app = self._hook.model.app.name
+        if event.params["application"] != app:
+            event.fail(texts.NOT_CONFIRMED.format(app=app))
+            return
+        world = look(self._hook)
+        if not has_lost_all(world):
+            event.fail(texts.NOT_ALL_LOST.format(reason=what_is_left(world)))
+            return
+        take(self._hook, StartEmpty(), world)
+        reconcile(self._hook, Routine())
+        event.set_results({"primary": world.unit(world.recorded_primary)})
 
     def _on_rotate_passwords(self, event: ops.ActionEvent) -> None:
         if not self._hook.model.unit.is_leader():

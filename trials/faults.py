@@ -26,8 +26,9 @@ from trials import nemesis, trial
 from trials.clients import table, wire
 from trials.cluster import APP, ROOT, TROUBLE, Cluster
 from trials.logs import LogMarks
-from trials.scene import Scene
+from trials.scene import Scene, TrialError
 from trials.trial import Trial, median_and_worst
+from trials.waiting import until
 
 SIZES = (1, 2, 3, 5)
 CUT_S = 20.0
@@ -41,6 +42,9 @@ SLOW_WRITE_S = 2.5
 """Longer than Redis lets its file lag, and than the Sentinels wait for an answer."""
 BUSY_S = 2.0
 """From the first run of a cell to the last: how much longer the disk is busy before the kill."""
+LOAD_KEYS = 20_000
+LOAD_S = 20.0
+"""How long a start takes that loads as many keys."""
 FREEZE_S = 12.0
 """Longer than the Sentinels need to replace the primary."""
 RUNS = 10
@@ -76,6 +80,31 @@ def _kill_process(scene: Scene) -> None:
     unit = scene.the_primary()
     scene.say(f"kill Redis of {unit}")
     scene.model.kill_process(unit, "redis", wire.SERVER)
+
+
+def _fill(cluster: Cluster) -> None:
+    """Give the application data of which a start can be made to take long."""
+    unit = cluster.primary()
+    if unit is None:
+        raise TrialError("There is not one primary")
+    filled = (
+        f"for n = 1, {LOAD_KEYS} do redis.call('SET', 'filler:' .. n, string.rep('x', 100)) end"
+    )
+    cluster.ask(unit, "redis", f'EVAL "{filled}" 0', "BGREWRITEAOF")
+
+    def rewriting() -> list[str]:
+        lines = cluster.ask(unit, "redis", "INFO persistence")
+        return [line for line in lines if line.startswith("aof_rewrite_in_progress:1")]
+
+    found = until(rewriting, LOAD_S, hold_s=0.0)
+    if found.since_s is None:
+        raise TrialError(found.missing[0])
+
+
+def _slow_load(scene: Scene) -> None:
+    unit = scene.the_primary()
+    scene.say(f"kill Redis of {unit}, which needs {LOAD_S:.0f} s to load its data")
+    scene.kill_to_load_slowly(unit, LOAD_S / LOAD_KEYS)
 
 
 def _oom(scene: Scene) -> None:
@@ -253,6 +282,7 @@ FAULTS = {
         ),
         Fault("to-zero", _to_zero_and_back, (1, 3)),
         Fault("kill-process", _kill_process, target_s=(1.2, None)),
+        Fault("slow-load", _slow_load, SOME, prepare=_fill, target_s=(3.5, None)),
         Fault("oom", _oom, target_s=(2.5, None)),
         Fault("kill-pod", _kill_pod, target_s=(2.5, None), silent=True),
         Fault("lose-pod", _lose_pod, target_s=(2.5, None), silent=True),

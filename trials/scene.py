@@ -19,6 +19,8 @@ from trials.cluster import Cluster
 from trials.waiting import until
 
 CLIENT_LIMIT_S = 20.0
+CONF = "/etc/redis-k8s/redis.conf"
+LIVE_CONF = "/etc/redis-k8s/live/redis.conf"
 SERVED_WRITES = 20
 """A client with more acknowledged writes is served."""
 
@@ -136,6 +138,26 @@ class Scene:
         """Kill a unit's Redis while its disk has not finished what it was given."""
         self.say(f"the disk of {unit} does not come to an end; Redis is killed in {after_s:.1f} s")
         self.model.kill_on_a_busy_disk(unit, "redis", wire.SERVER, after_s)
+
+    def kill_to_load_slowly(self, unit: str, key_s: float) -> None:
+        """Kill a unit's Redis, whose next start, and no later one, takes so long for each key.
+
+        Raises:
+            TrialError: the settings for that could not be written, or it does not start.
+        """
+        lines = f"key-load-delay {key_s * 1e6:.0f}\nloading-process-events-interval-bytes 1024"
+        self._in_shell(unit, f"printf '%s\\n' '{lines}' >>{CONF}")
+        self.model.kill_process(unit, "redis", wire.SERVER)
+        # The guarded start copies the file to this one.
+        copied = f"grep -q key-load-delay {LIVE_CONF} && echo yes || true"
+        wait(lambda: "yes" in self._in_shell(unit, copied), f"the start of {unit}")
+        self._in_shell(unit, f"sed -i '/^key-load-delay /d;/^loading-process-/d' {CONF}")
+
+    def _in_shell(self, unit: str, script: str) -> str:
+        said = self.model.exec(unit, "redis", ["sh", "-c", script])
+        if said.returncode:
+            raise TrialError(f"{unit}: {script}: {said.stderr}")
+        return said.stdout
 
     def empty(self, unit: str) -> None:
         """Kill a unit's pod; the next one finds its volume empty."""

@@ -56,6 +56,8 @@ TAKES: dict[type[Step], Callable[[Any, Hook, World], object]] = {
     s.RecordUnits: lambda step, hook, _: hook.peers().record_units(step.hosts),
     s.MarkInitialised: lambda _, hook, __: hook.peers().mark_initialised(),
     s.PublishDataTime: lambda step, hook, _: hook.peers().publish_data_time(step.time_s),
+    s.PublishEmpty: lambda step, hook, _: hook.peers().publish_empty(step.is_empty),
+    s.StartEmpty: lambda _, hook, __: hook.peers().forget_initialised(),
     s.WriteFiles: _write_files,
     s.WriteSentinelConf: _write_conf,
     s.RefreshSentinelConf: _refresh_conf,

@@ -84,6 +84,17 @@ def sentinel_is_right(world: World, view: SentinelView, host: str) -> bool:
     )
 
 
+def may_be_empty(world: World) -> bool:
+    """Whether this unit may have lost its data: it serves nobody, where there have been some.
+
+    There were none when its Redis was to start; a replica makes a log, and copies nothing.
+    """
+    had_data = world.initialised or world.host in world.empty
+    runs = c.REDIS in world.redis_container.running
+    serves = is_serving(world.own_redis) or world.is_loading(world.host)
+    return had_data and runs and not serves and world.host not in world.data_times
+
+
 def is_primary(world: World, host: str | None) -> bool:
     """Whether the Redis of a host says itself that it is primary; no answer counts as no."""
     view = world.redis.get(host) if host else None

@@ -96,10 +96,14 @@ def _circle_steps(world: World, primary: str) -> Iterator[Step]:
 
 
 def _free_steps(world: World) -> Iterator[Step]:
-    """Make the unit with the newest data eligible, and no other."""
-    replicas = [h for h in world.planned if h in world.redis and h in world.data_times]
+    """Make the unit with the newest data eligible, and no other.
+
+    Where the application begins anew without any, it is the first.
+    """
+    times = world.data_times if world.initialised else dict.fromkeys(world.planned, 0.0)
+    replicas = [h for h in world.planned if h in world.redis and h in times]
     if replicas:
-        newest = max(replicas, key=lambda h: (world.data_times[h], -world.planned.index(h)))
+        newest = max(replicas, key=lambda h: (times[h], -world.planned.index(h)))
         yield SetRedis(newest, "replica-priority", str(c.ELIGIBLE))
     yield AskAgain(texts.WHY_NEWEST)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import constants as c
 import texts
+from cluster import lost
 from cluster.leaving import has_retired, is_needed
 from cluster.steps import (
     PermitBirth,
@@ -42,6 +43,7 @@ def birth_steps(world: World) -> Iterator[Step]:
         yield RecordUnits(world.planned)
     if not (world.record_kept and world.credentials_kept):
         yield AskAgain(texts.WHY_FIRST_RECORD)
+    yield from lost.leader_steps(world)
 
 
 def workload_steps(world: World) -> Iterator[Step]:
@@ -82,6 +84,7 @@ def workload_steps(world: World) -> Iterator[Step]:
             if world.recorded_primary == world.host and not world.initialised:
                 yield PermitBirth()
             yield StartService(c.REDIS, c.REDIS)
+        yield from lost.unit_steps(world)
         yield from _helper_steps(c.REDIS, world.redis_container)
 
 

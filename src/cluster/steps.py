@@ -40,6 +40,18 @@ class PublishDataTime(Step):
 
 
 @dataclass(frozen=True)
+class PublishEmpty(Step):
+    """Tell the other units that this one waits without data, or does not any more."""
+
+    is_empty: bool
+
+
+@dataclass(frozen=True)
+class StartEmpty(Step):
+    """Have the application begin anew, since no unit has any data left. Leader only."""
+
+
+@dataclass(frozen=True)
 class WriteFiles(Step):
     """Bring the files and the layer of a container to the present configuration."""
 

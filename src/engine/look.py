@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import capabilities
-from cluster.facts import is_in_doubt, needs_full_look, silent_ports
+from cluster.facts import is_in_doubt, may_be_empty, needs_full_look, silent_ports
 from cluster.settings import redis_settings
 from engine import plan, status
 from engine.capability import found
@@ -72,7 +72,10 @@ def _look(hook: Hook, purpose: Purpose, peers: Peers) -> World:
     world = _ask(hook, world, circle, listens)
     if is_in_doubt(world):
         world = _ask(hook, world, Circle.ALL, listens)
-    return _watch(hook, pod.holders(hook, world, silent_ports(world)))
+    world = pod.holders(hook, world, silent_ports(world))
+    if may_be_empty(world):
+        world = pod.emptiness(hook, world)
+    return _watch(hook, world)
 
 
 def _hastens(hook: Hook, world: World) -> bool:
@@ -91,7 +94,8 @@ def _watch(hook: Hook, world: World) -> World:
 def _look_at_juju(hook: Hook, purpose: Purpose, peers: Peers) -> World:
     world = juju.look(hook, peers, purpose)
     times = {hook.hosts.of(unit): time_s for unit, time_s in peers.data_times().items()}
-    world = replace(world, data_times=times)
+    empty = frozenset(map(hook.hosts.of, peers.empty()))
+    world = replace(world, data_times=times, empty=empty)
     for capability in capabilities.CAPABILITIES:
         if capability.look and capability.looks(hook, peers):
             world = found(capability.look)(hook, peers, world)

@@ -12,7 +12,6 @@ There is one more road: a hook that does not end shows its status at once (``owi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -23,13 +22,14 @@ import texts
 from clients import status as clients
 from cluster.facts import is_primary, is_serving, sentinel_is_right
 from cluster.leaving import is_needed
+from cluster.lost import all_lost
 from engine import plan
 from engine.purpose import Departure
 from engine.steps import AskAgain
 from engine.world import Holder, World
 from errors import Refusal
 from passwords import rotation
-from tls import plan as tls
+from tls import status as tls
 from values import dataclass
 
 
@@ -93,13 +93,15 @@ def _who(holder: Holder) -> str:
 
 
 def _redis_refuses(world: World) -> str | None:
-    refuses = world.redis_refusals.get(world.host) is Refusal.LOGIN
-    return texts.REFUSES.format(kind="Redis") if refuses else None
+    return _refuses("Redis", world.redis_refusals.get(world.host))
 
 
 def _sentinel_refuses(world: World) -> str | None:
-    refuses = world.sentinel_refusals.get(world.host) is Refusal.LOGIN
-    return texts.REFUSES.format(kind="Sentinel") if refuses else None
+    return _refuses("Sentinel", world.sentinel_refusals.get(world.host))
+
+
+def _refuses(kind: str, refusal: Refusal | None) -> str | None:
+    return texts.REFUSES.format(kind=kind) if refusal is Refusal.LOGIN else None
 
 
 def _volume_full(world: World) -> str | None:
@@ -152,13 +154,9 @@ def _no_primary(world: World) -> str | None:
     return None if named else texts.NO_PRIMARY
 
 
-def _no_certificate(world: World) -> str | None:
-    return texts.NO_CERTIFICATE.format(unit=world.unit(world.host)) if world.tls.awaited else None
-
-
 def _cannot_start(world: World) -> str | None:
     """A unit that runs goes on as it is; there the certificate is the least of its troubles."""
-    return _no_certificate(world) if world.own_redis is None else None
+    return tls.no_certificate(world) if world.own_redis is None else None
 
 
 def _no_sentinel(world: World) -> str | None:
@@ -321,21 +319,7 @@ def _rotating(world: World) -> str | None:
     return clients.rotating(world) or text
 
 
-def _tls_changes(world: World) -> str | None:
-    if not tls.is_changing(world):
-        return None
-    on_or_off, units = "on" if world.tls.wanted else "off", world.units(tls.changing(world))
-    return texts.TLS_CHANGES.format(on_or_off=on_or_off, units=units)
-
-
 # Notes
-
-
-def _expires_soon(world: World) -> str | None:
-    if not tls.expiring(world, time.time()):
-        return None
-    date = time.strftime("%Y-%m-%d", time.gmtime(tls.expires(world)))
-    return texts.EXPIRES_SOON.format(unit=world.unit(world.host), date=date)
 
 
 def _slow_volume(world: World) -> str | None:
@@ -355,6 +339,7 @@ COMMON = (
     Rule(ops.BlockedStatus, lambda w: w.tls.problem),
     Rule(ops.BlockedStatus, lambda w: w.system_users_problem),
     Rule(ops.BlockedStatus, lambda w: w.config.problem),
+    Rule(ops.BlockedStatus, all_lost),
     Rule(ops.BlockedStatus, _departing_not_moved),
 )
 """Of a unit and of the application alike."""
@@ -384,10 +369,10 @@ UNIT_RULES = Rules(
         Rule(ops.WaitingStatus, _no_link),
         Rule(ops.WaitingStatus, _fenced),
         Rule(ops.WaitingStatus, _not_complete),
-        Rule(ops.WaitingStatus, _no_certificate),
+        Rule(ops.WaitingStatus, tls.no_certificate),
     ),
     progress=(Rule(ops.MaintenanceStatus, _loading),),
-    notes=(_expires_soon, _slow_volume, _service_stale),
+    notes=(tls.expires_soon, _slow_volume, _service_stale),
 )
 _GOING = Rules(
     problems=(
@@ -415,9 +400,9 @@ APP_RULES = Rules(
     progress=(
         Rule(ops.BlockedStatus, clients.refused),
         Rule(ops.MaintenanceStatus, _rotating),
-        Rule(ops.MaintenanceStatus, _tls_changes),
+        Rule(ops.MaintenanceStatus, tls.changes),
     ),
-    notes=(_expires_soon, clients.is_open),
+    notes=(tls.expires_soon, clients.is_open),
 )
 """Of the application, as its leader sees it."""
 

@@ -193,6 +193,8 @@ class Config:
     down_after_ms: int = 1200
     tls: bool = False
     """The option ``enable-tls``."""
+    start_empty: bool = False
+    """The option ``start-empty``."""
     problem: str | None = None
     """What is wrong with the options that the operator gave. What runs then stays as it is; only a
     new pod uses the defaults."""
@@ -250,6 +252,10 @@ class World:
     Redis runs, so that the question does not arise."""
     data_times: Mapping[str, float] = field(default_factory=dict)
     """By host: when the data of a unit had last been written before its Redis started."""
+    own_empty: bool = False
+    """The Redis of this unit serves nobody, and there are no data on its volume."""
+    empty: frozenset[str] = frozenset()
+    """The hosts of the units that have said so of themselves."""
     redis: Mapping[str, RedisView] = field(default_factory=dict)
     """By host. Absent: it gave no answer, or this look did not ask it."""
     sentinels: Mapping[str, SentinelView] = field(default_factory=dict)

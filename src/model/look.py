@@ -86,6 +86,8 @@ def _config(hook: Hook) -> Config:
     down_after_ms = int(hook.config["down-after"])
     low, high = c.DOWN_AFTER_LIMITS_MS
     with_tls = bool(hook.config["enable-tls"])
+    empty = bool(hook.config["start-empty"])
     if not low <= down_after_ms <= high:
-        return Config(tls=with_tls, problem=texts.BAD_DOWN_AFTER.format(least=low, most=high))
-    return Config(down_after_ms=down_after_ms, tls=with_tls)
+        problem = texts.BAD_DOWN_AFTER.format(least=low, most=high)
+        return Config(tls=with_tls, start_empty=empty, problem=problem)
+    return Config(down_after_ms=down_after_ms, tls=with_tls, start_empty=empty)

@@ -32,6 +32,7 @@ _PRIMARY_KEY = "leader-host"
 _UNITS_KEY = "units"
 _INITIALISED_KEY = "initialised"
 _DATA_TIME_KEY = "data-time"
+_EMPTY_KEY = "empty"
 _NAME_KEY = "one-name"
 _SERIAL_KEY = "credentials-serial"
 """In a unit's databag: the state that its nodes are in. In the application's: the newest one."""
@@ -171,6 +172,10 @@ class Peers:
         """Record that the application has had a primary. Leader only."""
         self._app_data[_INITIALISED_KEY] = "true"
 
+    def forget_initialised(self) -> None:
+        """Record that the application is to have a first primary again. Leader only."""
+        self._app_data[_INITIALISED_KEY] = ""
+
     @property
     def joined(self) -> frozenset[str]:
         """The units that have joined the relation, this one among them; none without it."""
@@ -188,6 +193,15 @@ class Peers:
         if self._relation is not None:
             text = "" if time_s is None else str(time_s)
             self._relation.data[self._model.unit][_DATA_TIME_KEY] = text
+
+    def empty(self) -> list[str]:
+        """Return the units that say that they serve nobody and that their volume has no data."""
+        return [name for name, bag in self._unit_data().items() if bag.get(_EMPTY_KEY) == "true"]
+
+    def publish_empty(self, is_empty: bool) -> None:
+        """Tell the other units that this one is such a unit, or is not any more."""
+        if self._relation is not None:
+            self._relation.data[self._model.unit][_EMPTY_KEY] = "true" if is_empty else ""
 
     def secret(self) -> dict[str, str] | None:
         """Return the content of the secret of passwords; None while the leader has not made it.

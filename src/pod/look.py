@@ -94,6 +94,15 @@ def state(hook: Hook, world: World, owner_mark: str) -> World:
     return world
 
 
+def emptiness(hook: Hook, world: World) -> World:
+    """Add whether the volume has no data, or a log with nothing in it."""
+    try:
+        return replace(world, own_empty=not hook.redis.data_time())
+    except WorkloadError as e:
+        logger.warning("%s", e)
+        return world
+
+
 def holders(hook: Hook, world: World, silent: Collection[int]) -> World:
     """Add who listens where this unit's own processes do not answer."""
     sockets = ports.listening(silent)

@@ -144,3 +144,8 @@ def all_sentinels(world: World, **changes: Any) -> World:
 def _merged(views: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**views, **{f"redis-k8s-{name[1:]}": view for name, view in changes.items()}}
     return {host: view for host, view in merged.items() if view is not None}
+
+
+def lost_all(world: World) -> World:
+    """Return the world with no data on any volume, and no Redis that answers."""
+    return replace(world, own_empty=True, empty=frozenset(world.planned), redis={})

@@ -41,6 +41,7 @@ from tests.unit.worlds import (
     H4,
     all_sentinels,
     at_rest,
+    lost_all,
     primary,
     replica,
     with_redis,
@@ -124,6 +125,11 @@ UNIT_CASES: list[tuple[str, str, World]] = [
         "Port 6379 is taken by nc (process 12 in container sentinel): "
         "stop it, or attach another image as redis-image",
         replace(REPLICA, holders={6379: Holder("sentinel", "nc", 12)}),
+    ),
+    (
+        "blocked",
+        "No unit has any data: attach the old volumes, or run start-empty on redis-k8s/leader",
+        lost_all(REPLICA),
     ),
     (
         "blocked",
