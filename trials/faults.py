@@ -106,6 +106,16 @@ def _slow_load(scene: Scene) -> None:
     scene.say(f"kill Redis of {unit}, which needs {LOAD_S:.0f} s to load its data")
     scene.kill_to_load_slowly(unit, LOAD_S / LOAD_KEYS)
 
+    def loading() -> list[str]:
+        lines = scene.cluster.ask(unit, "redis", "INFO persistence")
+        return [line for line in lines if line.startswith("loading:1")]
+
+    found = until(loading, 10 * LOAD_S, hold_s=0.0)
+    if found.since_s is None:
+        raise TrialError(f"{unit} has not loaded its data")
+    # What it copies afterwards, and later trials, are not to be slow.
+    scene.cluster.ask(unit, "redis", "CONFIG SET key-load-delay 0")
+
 
 def _oom(scene: Scene) -> None:
     unit = scene.the_primary()

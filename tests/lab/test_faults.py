@@ -54,6 +54,7 @@ def run(cluster: Cluster, name: str, units: int, folder: Path) -> Trial:
         ("remove-primary", 3),
         ("all-pods", 2),
         ("kill-pod", 2),
+        pytest.param("slow-load", 3, marks=pytest.mark.long),
     ],
 )
 def test_a_fault_loses_nothing_and_all_is_right_afterwards(
