@@ -36,6 +36,7 @@ CHOSEN_CHARACTERS = (
     "system-users: the password of {user} has other characters than ASCII letters, digits and "
     "signs without space, quote and backslash"
 )
+BAD_SETTING = "Set {option} to {may_be}"
 BAD_DOWN_AFTER = "Set down-after to a value from {least} to {most}"
 NO_FILES = "Not enough certificates found: attach {files} or relate certificates"
 """Users rely on its beginning."""

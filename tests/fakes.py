@@ -700,7 +700,7 @@ class Cluster:
             case ["CONFIG", "GET", *names]:
                 return {name: node.settings[name] for name in names if name in node.settings}
             case ["CONFIG", "SET", name, value]:
-                if name not in node.settings or not value.isdigit():
+                if name not in node.settings or not (value.isdigit() or name.endswith("policy")):
                     raise redis.ResponseError(f"CONFIG SET failed (possibly related to '{name}')")
                 node.settings[name] = value
                 return True
@@ -863,6 +863,11 @@ def _defaults() -> dict[str, str]:
         "replica-priority": str(ELIGIBLE),
         "min-replicas-to-write": "0",
         "min-replicas-max-lag": "3",
+        "maxmemory": "0",
+        "maxmemory-policy": "noeviction",
+        "timeout": "0",
+        "tcp-keepalive": "300",
+        "slowlog-log-slower-than": "10000",
     }
 
 

@@ -29,6 +29,7 @@ def redis_settings(world: World) -> dict[str, str]:
     settings = {"min-replicas-to-write": str(min_replicas(world))}
     if not world.config.problem:
         settings["min-replicas-max-lag"] = str(max_lag_s(world))
+        settings |= dict(world.config.settings)
     if redis is None:
         return settings
     if redis.is_primary and max(redis.fence, redis.connected_replicas) < min_replicas(world):

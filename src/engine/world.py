@@ -193,6 +193,8 @@ class Config:
     down_after_ms: int = 1200
     tls: bool = False
     """The option ``enable-tls``."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Of Redis, by name, as it writes them; none while something is wrong with one."""
     start_empty: bool = False
     """The option ``start-empty``."""
     problem: str | None = None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ops
@@ -13,7 +14,7 @@ import ops
 import constants as c
 import texts
 from engine.world import Config, World
-from model import hooktools
+from model import hooktools, options
 from model.peers import Peers, UnitPlan, units_by_fate
 
 if TYPE_CHECKING:
@@ -85,9 +86,13 @@ def _config(hook: Hook) -> Config:
     """Return the options, or what is wrong with them."""
     down_after_ms = int(hook.config["down-after"])
     low, high = c.DOWN_AFTER_LIMITS_MS
-    with_tls = bool(hook.config["enable-tls"])
-    empty = bool(hook.config["start-empty"])
+    settings, problem = options.settings(hook.config)
+    config = Config(
+        tls=bool(hook.config["enable-tls"]),
+        settings=settings,
+        start_empty=bool(hook.config["start-empty"]),
+        problem=problem,
+    )
     if not low <= down_after_ms <= high:
-        problem = texts.BAD_DOWN_AFTER.format(least=low, most=high)
-        return Config(tls=with_tls, start_empty=empty, problem=problem)
-    return Config(down_after_ms=down_after_ms, tls=with_tls, start_empty=empty)
+        return replace(config, problem=texts.BAD_DOWN_AFTER.format(least=low, most=high))
+    return replace(config, down_after_ms=down_after_ms)

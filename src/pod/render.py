@@ -104,6 +104,7 @@ def redis_files(world: World, image: Image) -> tuple[File, ...]:
         host=world.host,
         min_replicas=min_replicas(world),
         max_lag_s=max_lag_s(world),
+        settings=world.config.settings,
         repl_timeout_s=c.REPL_TIMEOUT_S,
     )
     users = _render("users.acl.j2", users=credentials.acl(c.REDIS))

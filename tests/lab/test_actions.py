@@ -175,3 +175,27 @@ def test_a_bad_down_after_is_refused_and_what_runs_stays(trio: Cluster):
         assert (runs(trio), down_after(trio), trio.recorded_primary()) == before
         assert trio.not_served() == []
     trio.model.config(APP, {"down-after": None})
+
+
+def test_options_of_redis_reach_all_units_and_outlive_a_start(trio: Cluster):
+    wanted = {"maxmemory": "64M", "maxmemory-policy": "allkeys-lru", "timeout": 3600}
+    shown = ["maxmemory", "67108864", "maxmemory-policy", "allkeys-lru", "timeout", "3600"]
+
+    def missing() -> list[str]:
+        names = " ".join(wanted)
+        found = {unit: trio.ask(unit, "redis", f"CONFIG GET {names}") for unit in trio.alive()}
+        return [
+            f"{unit}: {lines}" for unit, lines in found.items() if sorted(lines) != sorted(shown)
+        ]
+
+    trio.model.config(APP, wanted)
+    trio.until(missing)
+    trio.model.kill_process(trio.replicas()[0], "redis", wire.SERVER)
+    trio.settle()
+    assert missing() == []
+    # A wrong value changes nothing.
+    trio.model.config(APP, {"maxmemory-policy": "lru"})
+    trio.until(lambda: trio.shows(APP, "blocked", "Set maxmemory-policy to one of"))
+    assert missing() == []
+    trio.model.config(APP, dict.fromkeys(wanted))
+    trio.until(lambda: [] if missing() else ["the options are still set"])

@@ -734,6 +734,28 @@ def test_a_changed_option_reaches_the_sentinels_and_redis(juju: Juju):
     assert juju.cluster.redises[host(1)].settings["min-replicas-max-lag"] == "3"
 
 
+def test_options_of_redis_reach_each_unit_and_its_next_start(juju: Juju):
+    juju.config = {"maxmemory": "64M", "maxmemory-policy": "allkeys-lru"}
+    for number in range(3):
+        juju.run(number, lambda on, _: on.config_changed())
+        settings = juju.cluster.redises[host(number)].settings
+        assert settings["maxmemory"] == "67108864"
+        assert settings["maxmemory-policy"] == "allkeys-lru"
+        lines = juju.file(number, c.REDIS, c.REDIS_CONF).splitlines()
+        assert {"maxmemory 67108864", "maxmemory-policy allkeys-lru"} <= set(lines)
+    assert is_quiet(juju)
+
+
+def test_a_wrong_option_of_redis_blocks_and_changes_nothing(juju: Juju):
+    files = juju.file(0, c.REDIS, c.REDIS_CONF)
+    juju.config = {"maxmemory": "64M", "maxmemory-policy": "lru"}
+    after = juju.run(0, lambda on, _: on.config_changed())
+    assert isinstance(after.unit_status, testing.BlockedStatus)
+    assert "maxmemory-policy" in after.unit_status.message
+    assert juju.cluster.redises[host(0)].settings["maxmemory"] == "0"
+    assert juju.file(0, c.REDIS, c.REDIS_CONF) == files
+
+
 @pytest.mark.parametrize("value", [-1, 0, 5, 10**9])
 def test_a_value_out_of_bounds_blocks_and_changes_nothing(juju: Juju, value):
     before = {h: dict(s.options) for h, s in juju.cluster.sentinels.items()}
