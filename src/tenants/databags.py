@@ -133,9 +133,11 @@ def _listed(answers: tuple[Answer, ...], fields: list[dict[str, str]]) -> dict[s
     responses, requests = [], {}
     for answer, values in zip(answers, fields, strict=True):
         identity = answer.request.id
-        responses.append(library.ValkeyResponseModel(**{**values, keys.REQUEST_ID: identity}))
+        responses.append(
+            library.ValkeyResponseModel.model_validate({**values, keys.REQUEST_ID: identity})
+        )
         same = {key: values[key] for key in (keys.RESOURCE, keys.SALT) if key in values}
-        request = library.RequirerCommonModel(**{**same, keys.REQUEST_ID: identity})
+        request = library.RequirerCommonModel.model_validate({**same, keys.REQUEST_ID: identity})
         requests[identity] = request.model_dump(
             mode="json", exclude_none=True, exclude_defaults=True
         )

@@ -22,7 +22,12 @@ ALIASES = ("database", "subject", "topic", "index", "plugin-url", "prefix")
 """What v0 calls the resource; the first that is there counts."""
 REQUEST_ID = "request-id"
 SALT = "salt"
-ENTITIES = ("entity-type", "entity-permissions", "requested-entity-secret")
+ENTITIES = (
+    "entity-type",
+    "entity-permissions",
+    "requested-entity-secret",
+    "secret-requested-entity",
+)
 """With one of these a request asks for more than a user."""
 
 ENDPOINTS = "endpoints"

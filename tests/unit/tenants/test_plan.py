@@ -17,6 +17,7 @@ import pytest
 
 import constants as c
 from clients.plan import RecordName
+from clients.view import Client
 from engine import plan as whole
 from engine.steps import AskAgain, Step
 from engine.world import World
@@ -144,6 +145,19 @@ def replace_told(world: World, told: dict[str, Told]) -> World:
 def test_nobody_is_let_in_or_shut_out_where_the_picture_is_not_whole(changes):
     world = replace(tenants(replace(NEW, id=5)), **changes)
     assert not [s for s in plan.leader_steps(world) if isinstance(s, ChangeGuests | TakeBack)]
+
+
+def test_one_change_of_the_secret_in_a_hook():
+    rotating = replace(WITH_GUEST, next={"default": "next-pw"})
+    world = tenants(SERVED, replace(NEW, id=5), credentials=rotating)
+    assert list(rotation.leader_steps(world)) != []
+    assert not [s for s in plan.leader_steps(world) if isinstance(s, ChangeGuests | TakeBack)]
+    client = Client(9, "forum", can={"forum/0": True}, said={"hostname": NAME})
+    world = tenants(SERVED, replace(NEW, id=5))
+    both = replace(world.clients, related=(client,), is_on=True)
+    steps = whole.next_steps(replace(world, clients=both))
+    (change,) = [step for step in steps if isinstance(step, ChangeGuests)]
+    assert [user.name for user in change.come] == ["relation-9"]
 
 
 def test_nobody_is_told_while_nobody_is_primary():
