@@ -109,6 +109,6 @@ def end(hook: Hook) -> None:
     found: dict[str, object] = {}
     waits = plan.waits(world)
     if world.tenants.related or waits:
-        found = {"place": plan.place_of(world) or "", "waits": waits}
+        found = {"place": plan.told_place(world), "waits": waits}
     if dict(hook.memory.tenants) != found:
         hook.memory.tenants = found

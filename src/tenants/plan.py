@@ -10,7 +10,7 @@ in that of this one, and who is there in the secret: whoever leads goes on from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import constants as c
 import texts
@@ -62,9 +62,27 @@ class TakeBack(Step):
 
 
 def place_of(world: World) -> str | None:
-    """Return where tenants are told to go, and who is primary; None: nobody is sure."""
+    """Return where tenants are to write and where to read; None: nobody is sure."""
     primary = primary_of(world)
-    return None if primary is None else f"{world.tenants.name} {primary}"
+    return None if primary is None else _place(_places(world, primary))
+
+
+def told_place(world: World) -> str:
+    """Return where all tenants have been told to; empty: to several places, or none has been."""
+    tenants = world.tenants.related or ()
+    found = {_place(told.values) for tenant in tenants for told in tenant.told.values()}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _places(world: World, primary: str) -> dict[str, str]:
+    return {
+        keys.ENDPOINTS: f"{world.tenants.name or primary}:{c.REDIS_PORT}",
+        keys.READ_ONLY: ",".join(f"{h}:{c.REDIS_PORT}" for h in world.planned if h != primary),
+    }
+
+
+def _place(values: Mapping[str, str]) -> str:
+    return f"{values.get(keys.ENDPOINTS, '')} {values.get(keys.READ_ONLY, '')}"
 
 
 def leader_steps(world: World) -> Iterator[Step]:
@@ -73,7 +91,8 @@ def leader_steps(world: World) -> Iterator[Step]:
     if not world.is_leader or world.is_leaving or world.stopping:
         return
     if view.related is None:
-        moved = place_of(world) is not None and view.remembered not in (None, place_of(world))
+        place = place_of(world)
+        moved = place is not None and view.remembered not in (None, "", place)
         if moved or view.waits:
             # This hook has to read what it only remembers.
             yield AskAgain(texts.WHY_TENANTS)
@@ -212,11 +231,9 @@ def _answer(world: World, tenant: Tenant, request: Request, guest: User) -> Answ
         gives.append(keys.USER)
     if told.authorities != authorities:
         gives.append(keys.TLS)
-    replicas = ",".join(f"{h}:{c.REDIS_PORT}" for h in world.planned if h != primary)
     values = {
+        **_places(world, primary),
         keys.RESOURCE: request.resource,
-        keys.ENDPOINTS: f"{world.tenants.name or primary}:{c.REDIS_PORT}",
-        keys.READ_ONLY: replicas,
         keys.SENTINELS: ",".join(f"{host}:{c.SENTINEL_PORT}" for host in world.planned),
         keys.MODE: "sentinel",
         # Of a server that is not Redis its name comes first.
@@ -254,4 +271,5 @@ def waits(world: World) -> bool:
     present = {guest.name for guest in credentials.guests if is_tenant(guest.name)}
     answered = {tenant.user(each) for tenant in related for each in tenant.told}
     asked = {t.user(each.id) for t in related for each in served(world, t)}
-    return bool(present ^ answered or asked - answered or problems(world))
+    apart = bool(answered) and not told_place(world)
+    return bool(present ^ answered or asked - answered or apart or problems(world))

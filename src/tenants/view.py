@@ -84,8 +84,8 @@ class TenantsView:
     related: tuple[Tenant, ...] | None = None
     """By their relations; None: it was not asked, or Juju gave no answer."""
     remembered: str | None = None
-    """Where this unit has told all of them to go, as it remembers; None: there was none of them.
-    It counts where ``related`` is None."""
+    """Where this unit has told all of them to go, as it remembers (``plan.told_place``); None:
+    there was none of them. It counts where ``related`` is None."""
     waits: bool = False
     """This unit remembers that one of them is still to be served. As ``remembered``."""
     name: str = ""

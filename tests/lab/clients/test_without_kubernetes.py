@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.clients.shops import BEFORE, NOW, Shop
+from tests.lab.clients.shops import BEFORE, NOW, Shop, charm
 from tests.lab.clients.test_redis_relation import OPTION, ROUNDS, TOLD_S, bar, left
 from tests.lab.cluster import APP, Cluster
 from trials.clients import checker
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(trio: Cluster, folder: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
     """An application that is served."""
     name = "shop" if request.param is NOW else "forum"
-    made = Shop(trio, name, folder, request.param)
+    made = Shop(trio, name, charm(folder, request.param))
     made.integrate()
     trio.until(made.not_served)
     # An open door is no way in for the administrator.

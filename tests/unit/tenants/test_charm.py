@@ -401,3 +401,19 @@ def test_where_juju_does_not_say_who_asks_nobody_is_shut_out(
     juju.client(0, "changed", SHOP)
     assert "Juju does not say who asks for users" in caplog.text
     assert secrets(juju) == given and nodes.having(USER) == EVERYWHERE
+
+
+def test_what_was_seen_and_not_told_is_told_by_the_next_hook(
+    juju: Juju, nodes: Nodes, monkeypatch
+):
+    """As after a switchover whose hook had no time left."""
+    relate(juju, v1(REQUEST))
+    juju.update_status(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(databags, "reply", lambda *_: None)
+        juju.action(0, "switchover", unit="redis-k8s/1")
+    assert answers(juju)[0]["endpoints"] == PRIMARY
+    for _ in range(3):
+        juju.cluster.eventually(juju.cluster.is_at_rest, "at rest")
+        juju.update_status(0)
+    assert answers(juju)[0]["endpoints"] == f"{host(1)}:6379"

@@ -50,6 +50,7 @@ VALUES = {
     keys.MODE: "sentinel",
     keys.VERSION: "7.0.15",
 }
+PLACE = f"{NAME}:6379 {H1}:6379,{H2}:6379"
 IDS = {keys.USER: "secret:user", keys.TLS: "secret:tls"}
 SERVED = Tenant(
     1,
@@ -205,10 +206,13 @@ def test_a_prefix_that_changes_before_it_was_answered_brings_another_user():
 @pytest.mark.parametrize(
     ("view", "rests"),
     [
-        (TenantsView(remembered=f"{NAME} {H0}", name=NAME, is_on=True), True),
-        (TenantsView(remembered=f"{NAME} {H1}", name=NAME, is_on=True), False),
-        (TenantsView(remembered=f" {H0}", name=NAME, is_on=True), False),
-        (TenantsView(remembered=f"{NAME} {H0}", name=NAME, waits=True, is_on=True), False),
+        (TenantsView(remembered=PLACE, name=NAME, is_on=True), True),
+        # It reads from the primary, and knows another name.
+        (TenantsView(remembered=PLACE.replace(H1, H0), name=NAME, is_on=True), False),
+        (TenantsView(remembered=PLACE, name="", is_on=True), False),
+        # Nobody has been answered.
+        (TenantsView(remembered="", name=NAME, is_on=True), True),
+        (TenantsView(remembered=PLACE, name=NAME, waits=True, is_on=True), False),
         (TenantsView(), True),
     ],
 )
