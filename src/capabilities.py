@@ -103,7 +103,6 @@ CAPABILITIES = (
         look="tenants.look:look",
         looks=lambda hook, _: bool(hook.memory.tenants) or not hook.is_short,
         is_on=lambda world: world.tenants.is_on,
-        watch="tenants.look:watch",
         end="tenants.look:end",
         steps={Phase.LEAD: ("tenants.plan:leader_steps",)},
         apply=("tenants.apply",),

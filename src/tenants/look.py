@@ -13,7 +13,6 @@ import constants as c
 from engine.world import World
 from model import hooktools
 from passwords.users import is_tenant
-from tenants import plan
 from tenants.view import Tenant, TenantsView
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class Note:
     """What a hook remembers of tenants."""
 
     world: World | None = None
-    """The last look."""
+    """The last look that has read what there is, for the end of the hook."""
 
 
 def look(hook: Hook, peers: Peers, world: World) -> World:
@@ -36,7 +35,9 @@ def look(hook: Hook, peers: Peers, world: World) -> World:
 
     In a hook that tells nothing it goes by what it remembers, which costs nothing.
     """
+    note = hook.note(Note)
     if not world.is_leader:
+        note.world = world
         return world
     view = TenantsView(name=peers.one_name)
     memory = hook.memory.tenants
@@ -55,7 +56,10 @@ def look(hook: Hook, peers: Peers, world: World) -> World:
         if told.taken == versions.get(user := tenant.user(identity))
     )
     is_on = bool(view.related or view.remembered is not None or guests)
-    return replace(world, tenants=replace(view, taken=taken, is_on=is_on))
+    world = replace(world, tenants=replace(view, taken=taken, is_on=is_on))
+    if not hook.is_short:
+        note.world = world
+    return world
 
 
 def _related(hook: Hook) -> tuple[Tenant, ...] | None:
@@ -95,20 +99,15 @@ def released(hook: Hook, label: str, revision: int, latest: int) -> bool:
     return False
 
 
-def watch(hook: Hook, world: World) -> World:
-    """Keep the look, for the end of the hook."""
-    hook.note(Note).world = world
-    return world
-
-
 def end(hook: Hook) -> None:
     """Remember what was answered, for hooks that tell nothing."""
     world = hook.note(Note).world
     if world is None or (world.is_leader and world.tenants.related is None):
         return
     found: dict[str, object] = {}
-    waits = plan.waits(world)
-    if world.tenants.related or waits:
-        found = {"place": plan.told_place(world), "waits": waits}
+    if world.tenants.is_on:
+        from tenants import plan
+
+        found = {"place": plan.told_place(world), "waits": plan.waits(world)}
     if dict(hook.memory.tenants) != found:
         hook.memory.tenants = found

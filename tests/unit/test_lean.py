@@ -82,6 +82,7 @@ with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as fol
     off += ("cluster.command", "tls.apply", "tls.transport", "tls.certificates", "tls.material")
     off += ("passwords.apply", "passwords.logins", "service.kube")
     off += ("dpcharmlibs", "pydantic", "tenants.databags", "tenants.asked", "tenants.apply")
+    off += ("tenants.plan", "tenants.rights")
     for name in [n for n in sys.modules if n.startswith(off)]:
         del sys.modules[name]
     capability.found.cache_clear()

@@ -417,3 +417,18 @@ def test_what_was_seen_and_not_told_is_told_by_the_next_hook(
         juju.cluster.eventually(juju.cluster.is_at_rest, "at rest")
         juju.update_status(0)
     assert answers(juju)[0]["endpoints"] == f"{host(1)}:6379"
+
+
+def test_when_all_have_gone_the_leader_remembers_nothing(juju: Juju, nodes: Nodes):
+    relate(juju, v1(REQUEST))
+    juju.update_status(0)
+
+    def remembered() -> object:
+        (state,) = (s for s in juju._remembered[0] if s.name == "_memory")
+        return state.content["tenants"]
+
+    place = f"{PRIMARY} {host(1)}:6379,{host(2)}:6379"
+    assert remembered() == {"place": place, "waits": False}
+    part(juju)
+    juju.update_status(0)
+    assert remembered() == {}
