@@ -97,6 +97,16 @@ CAPABILITIES = (
         },
         apply=("clients.apply",),
     ),
+    Capability(
+        name="tenants",
+        relations=(c.TENANT_RELATION,),
+        look="tenants.look:look",
+        looks=lambda hook, _: bool(hook.memory.tenants) or not hook.is_short,
+        is_on=lambda world: world.tenants.is_on,
+        end="tenants.look:end",
+        steps={Phase.LEAD: ("tenants.plan:leader_steps",)},
+        apply=("tenants.apply",),
+    ),
 )
 
 

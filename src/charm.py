@@ -42,7 +42,7 @@ class RedisK8sCharm(ops.CharmBase):
         super().__init__(framework)
         hooktools.gather_logs()
         self._memory.set_default(volume="", unit_status="", app_status="", version="")
-        self._memory.set_default(removed="", ports_wait=True, service={}, clients={})
+        self._memory.set_default(removed="", ports_wait=True, service={}, clients={}, tenants={})
         self._hook = Hook(
             model=self.model,
             config=self.config,
@@ -117,7 +117,10 @@ class RedisK8sCharm(ops.CharmBase):
         # Nobody reads this revision any more, so passwords that have gone leave Juju too.
         label = event.secret.label or ""
         which = f"{label} {event.revision}"
-        ours = label == c.SECRET_LABEL or is_guest(label)
+        tenants = label.startswith(f"{c.TENANT_RELATION}.")
+        if tenants and self._is_released(event, label):
+            self._on_event(event)
+        ours = label == c.SECRET_LABEL or is_guest(label) or tenants
         if not ours or self._memory.removed == which:
             # Juju repeats a hook at whose end it found that the revision had gone.
             return
@@ -130,6 +133,15 @@ class RedisK8sCharm(ops.CharmBase):
                 raise
             reason = hooktools.reason_of(e)
             logger.warning("Revision %s of a secret stays: %s", event.revision, reason)
+
+    def _is_released(self, event: ops.SecretRemoveEvent, label: str) -> bool:
+        """Whether it is news that nobody has the password in this revision any more."""
+        try:
+            latest = event.secret.get_info().revision
+        except ops.SecretNotFoundError:
+            # It has gone, or this unit leads no more.
+            return False
+        return bool(found("tenants.look:released")(self._hook, label, event.revision, latest))
 
     def _on_peers_departed(self, event: ops.RelationDepartedEvent) -> None:
         unit = event.departing_unit

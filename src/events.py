@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from constants import CLIENT_RELATION, PEER_RELATION, TLS_KEY
+from constants import CLIENT_RELATION, PEER_RELATION, TENANT_RELATION, TLS_KEY
 
 # A joined peer is at once a changed one, and who leads learns that by an event of its own; the
 # others come with nothing to act on.
@@ -22,13 +22,21 @@ _IDLE = frozenset(
         "remove",
         *(f"{PEER_RELATION}-relation-{kind}" for kind in ("created", "joined")),
         f"{CLIENT_RELATION}-relation-joined",
+        f"{TENANT_RELATION}-relation-joined",
     }
 )
 _FOR_THE_LEADER = frozenset(f"{PEER_RELATION}-relation-{kind}" for kind in ("changed", "departed"))
 _CLIENTS = frozenset(
-    f"{CLIENT_RELATION}-relation-{kind}" for kind in ("changed", "departed", "broken")
+    {
+        *(f"{CLIENT_RELATION}-relation-{kind}" for kind in ("changed", "departed", "broken")),
+        *(
+            f"{TENANT_RELATION}-relation-{kind}"
+            for kind in ("created", "changed", "departed", "broken")
+        ),
+    }
 )
-"""What becomes of a client is the leader's to decide. All tell it where to go when it comes."""
+"""What becomes of a client is the leader's to decide. All tell it where to go when it comes by the
+relation ``redis``; by the other one its leader alone does."""
 
 
 def ask_is_leader() -> bool:

@@ -53,6 +53,7 @@ OLD_LIBRARY = (
 OLD_LIBRARY_TLS = (
     "{apps} uses an old redis library, which knows no TLS: refresh it to a charm that does"
 )
+BAD_REQUEST = "{app} asks by valkey-client for what it does not get: {why}"
 OTHER_PYTHON = "Packed for Python {packed}, this pod has {running}: {do}"
 """``foreign`` shows it; it imports nothing, so it has the words too."""
 
@@ -129,6 +130,7 @@ WHY_NO_PASSWORDS = "Juju does not give the passwords"
 WHY_UNITS_UNKNOWN = "Juju does not say which units there are"
 WHY_NO_KUBERNETES = "Kubernetes gives no answer"
 WHY_FIRST_RECORD = "the first primary is recorded"
+WHY_TENANTS = "an application has not been answered yet"
 WHY_ROTATING = "the passwords are being changed"
 WHY_NO_ANSWER = "Redis or Sentinel gives no answer"
 WHY_NOT_SERVING = "Redis does not serve yet"
@@ -152,6 +154,16 @@ WHY_NOT_SEEN = "the Sentinel has not seen yet who is eligible"
 WHY_STALE = "Sentinels still count units that left: {units}"
 WHY_OUT_OF_TIME = "the time of this hook is over"
 WHY_STUCK = "what was ordered has not taken effect yet"
+
+# Reasons: what follows BAD_REQUEST.
+
+WHY_BAD_VERSION = "its version is neither v0 nor v1"
+WHY_NOT_A_LIST = "its requests are no list of objects in JSON"
+WHY_BAD_ID = "a request has no request-id of its own, of letters and digits"
+WHY_TOO_MANY = "it has more than {most} requests"
+WHY_BAD_PREFIX = "a resource is no prefix of letters, digits and _.:/@- with or without a *"
+WHY_ENTITY = "a request is for an entity, and there are users only"
+WHY_CHANGED = "a request has another resource than before, and keeps {resource}"
 
 # How a replica is not fit to take over.
 

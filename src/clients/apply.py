@@ -13,6 +13,7 @@ from clients import databags, keys
 from clients.plan import HandOver, RecordName, SayHost, TakeBack, Tell
 from engine.steps import Step
 from engine.world import World
+from model import granted
 
 if TYPE_CHECKING:
     import ops
@@ -48,6 +49,6 @@ TAKES: dict[type[Step], Callable[[Any, Hook, World], object]] = {
     RecordName: lambda step, hook, _: hook.peers().record_name(step.host),
     SayHost: _say,
     HandOver: _hand_over,
-    TakeBack: lambda step, hook, _: databags.take_back(hook.model, step.user),
+    TakeBack: lambda step, hook, _: granted.take_back(hook.model, step.user),
     Tell: _tell,
 }

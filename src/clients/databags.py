@@ -11,6 +11,7 @@ import ops
 
 from clients import keys
 from clients.view import Client
+from model import granted
 
 
 def read(relation: ops.Relation, unit: ops.Unit, app: ops.Application | None) -> Client:
@@ -63,20 +64,5 @@ def hand_over(
         version: grows with each password.
     """
     content = {"username": user, "password": password, "version": str(version)}
-    try:
-        # The label is the user's name, so that whoever leads finds it.
-        secret = model.get_secret(label=user)
-        secret.set_content(content)
-    except ops.SecretNotFoundError:
-        secret = model.app.add_secret(content, label=user)
-    secret.grant(relation)
-    assert secret.id
-    write(relation, model.app, {keys.USER: secret.id, keys.TAKEN: str(version)})
-
-
-def take_back(model: ops.Model, user: str) -> None:
-    """Remove the secret of a user, if there is one. Leader only."""
-    try:
-        model.get_secret(label=user).remove_all_revisions()
-    except ops.SecretNotFoundError:
-        return
+    secret_id = granted.give(model, relation, user, content)
+    write(relation, model.app, {keys.USER: secret_id, keys.TAKEN: str(version)})

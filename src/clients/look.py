@@ -51,7 +51,7 @@ def look(hook: Hook, peers: Peers, world: World) -> World:
     else:
         view = replace(view, related=_related(hook, world.is_leader))
     credentials = world.credentials
-    left = credentials is not None and bool(credentials.guests or credentials.is_open)
+    left = credentials is not None and bool(plan.guests(credentials) or credentials.is_open)
     is_on = bool(view.related or view.remembered is not None or left)
     taken = frozenset(
         client.user

@@ -21,8 +21,8 @@ from engine.steps import Step
 from engine.world import World
 from nodes.access import Mode
 from passwords import rotation
-from passwords.rotation import AdmitUsers, ChangeGuests
-from passwords.users import ADMIN_APART, Entrance, User
+from passwords.rotation import ChangeGuests
+from passwords.users import ADMIN_APART, Credentials, Entrance, User, is_tenant
 from service.labels import primary_of
 from tls import plan as tls
 from values import dataclass
@@ -99,6 +99,11 @@ def unit_steps(world: World) -> Iterator[Step]:
         yield SayHost(host, due)
 
 
+def guests(credentials: Credentials) -> tuple[User, ...]:
+    """Return the users that come with a relation of this kind."""
+    return tuple(guest for guest in credentials.guests if not is_tenant(guest.name))
+
+
 def _has(world: World, client: Client) -> bool:
     return world.credentials is not None and world.credentials.guest(client.user) is not None
 
@@ -140,13 +145,13 @@ def _guest_steps(world: World) -> Iterator[Step]:
     if any(isinstance(each, rotation.ChangeSecret) for each in rotation.leader_steps(world)):
         return
     there = {client.user for client in related}
-    present = {guest.name for guest in credentials.guests}
+    present = {guest.name for guest in guests(credentials)}
     come = tuple(
         User(each.user, by="an application", rights=rights.RULES)
         for each in related
         if each.is_able and each.user not in present
     )
-    gone = tuple(guest.name for guest in credentials.guests if guest.name not in there)
+    gone = tuple(guest.name for guest in guests(credentials) if guest.name not in there)
     entrance = None
     if wants_entrance(world) != credentials.is_open:
         entrance = Entrance("" if credentials.is_open else rights.ON_REDIS, since=0)
@@ -195,14 +200,7 @@ def _let_in_steps(world: World, steps: Sequence[Step]) -> Iterator[Step]:
             since[user.name] = user.since
     if steps and credentials.entrance and credentials.is_open:
         since |= dict.fromkeys(("default", ADMIN_APART), credentials.entrance.since)
-    if not since:
-        return
-    # A node that is silent reads them when it starts.
-    lacks = [h for h in world.planned if not rotation.is_reached(world, h, max(since.values()))]
-    if lacks:
-        redis = tuple(host for host in lacks if host in world.redis)
-        sentinels = tuple(host for host in lacks if host in world.sentinels)
-        yield AdmitUsers(tuple(sorted(since)), redis, sentinels)
+    yield from rotation.admissions(world, since)
 
 
 def _told(world: World, client: Client) -> dict[str, str]:
@@ -229,7 +227,7 @@ def waits(world: World) -> bool:
     credentials, related = world.credentials, world.clients.related
     if not world.is_leader or credentials is None or related is None:
         return False
-    present = {guest.name for guest in credentials.guests}
+    present = {guest.name for guest in guests(credentials)}
     wanted = {client.user for client in related if client.is_able}
     handed = {client.user for client in related if keys.USER in client.told}
     owes = wanted - handed or present - {client.user for client in related}

@@ -40,11 +40,23 @@ def _outside(beginnings: Collection[str], so_far: str = "") -> Iterator[str]:
             yield from _outside(beginnings, longer)
 
 
-_CHANNELS = " ".join(f"&{pattern}" for pattern in _outside(CLUSTERS_CHANNELS))
-ON_REDIS = (
-    f"resetchannels ~* {_CHANNELS} +@all -@admin -@dangerous +info +role "
-    "-function -script|flush -script|kill -script|debug (&* +psubscribe)"
+def channels(prefix: str) -> tuple[str, ...]:
+    """Return patterns that fit together all channels with a prefix, but for the cluster's own.
+
+    Args:
+        prefix: empty: all others.
+    """
+    if prefix.startswith(CLUSTERS_CHANNELS):
+        return ()
+    own = [each for each in CLUSTERS_CHANNELS if each.startswith(prefix)]
+    return tuple(_outside(own, prefix)) if own else (f"{prefix}*",)
+
+
+COMMANDS = (
+    "+@all -@admin -@dangerous +info +role -function -script|flush -script|kill -script|debug"
 )
+_CHANNELS = " ".join(f"&{pattern}" for pattern in channels(""))
+ON_REDIS = f"resetchannels ~* {_CHANNELS} {COMMANDS} (&* +psubscribe)"
 ON_SENTINEL = (
     "resetchannels &* -@all +@connection -@admin -@dangerous "
     "+subscribe +unsubscribe +psubscribe +punsubscribe +info +role "

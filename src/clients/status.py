@@ -24,7 +24,12 @@ def rotating(world: World) -> str | None:
     users = rotation.awaited_guests(world)
     if not (users and rotation.is_settled(world)):
         return None
-    apps = sorted(each.app for each in world.clients.related or () if each.user in users)
+    apps = sorted(
+        [
+            *(each.app for each in world.clients.related or () if each.user in users),
+            *(each.app for each in world.tenants.related or () if each.has_any(users)),
+        ]
+    )
     return texts.ROTATING_CLIENT.format(apps=", ".join(apps or users))
 
 

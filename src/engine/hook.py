@@ -34,6 +34,7 @@ class Memory(Protocol):
     ports_wait: bool
     service: dict[str, object]
     clients: dict[str, object]
+    tenants: dict[str, object]
 
 
 @dataclass

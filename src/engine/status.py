@@ -29,6 +29,7 @@ from engine.steps import AskAgain
 from engine.world import Holder, World
 from errors import Refusal
 from passwords import rotation
+from tenants import status as tenants
 from tls import status as tls
 from values import dataclass
 
@@ -398,7 +399,7 @@ APP_RULES = Rules(
         Rule(ops.WaitingStatus, _agreed_down),
     ),
     progress=(
-        Rule(ops.BlockedStatus, clients.refused),
+        Rule(ops.BlockedStatus, lambda w: clients.refused(w) or tenants.refused(w)),
         Rule(ops.MaintenanceStatus, _rotating),
         Rule(ops.MaintenanceStatus, tls.changes),
     ),

@@ -19,6 +19,7 @@ from engine.purpose import Departure, Purpose, Routine, Stop, Switchover
 from errors import Refusal
 from nodes.access import Transport
 from service.view import ServiceView
+from tenants.view import TenantsView
 from tls.view import TlsView
 from values import dataclass
 
@@ -288,6 +289,8 @@ class World:
     tls: TlsView = TlsView()
     service: ServiceView = ServiceView()
     clients: ClientsView = ClientsView()
+    tenants: TenantsView = TenantsView()
+    """Leader only."""
     handover_problem: str | None = None
     """Why a failover that this hook asked for was refused."""
 

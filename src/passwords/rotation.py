@@ -191,7 +191,7 @@ def awaited_guests(world: World) -> tuple[str, ...]:
 
 def _may_go(world: World, name: str) -> bool:
     """Whether nobody uses the previous password of a user any more, once all units are there."""
-    return not users.is_guest(name) or name in world.clients.taken
+    return not users.is_guest(name) or name in world.clients.taken | world.tenants.taken
 
 
 def is_settled(world: World) -> bool:
@@ -407,6 +407,23 @@ def _published(world: World, host: str) -> int:
 def is_reached(world: World, host: str, serial: int) -> bool:
     """Whether a unit has said that its nodes are in a state of the passwords, or a later one."""
     return _published(world, host) >= serial
+
+
+def admissions(world: World, since: Mapping[str, int]) -> Iterator[Step]:
+    """Have all nodes know users of whom somebody is about to hear.
+
+    Args:
+        world: of the leader.
+        since: by their names in the ACL of Redis, the serial with which each came.
+    """
+    if not since:
+        return
+    # A node that is silent reads them when it starts.
+    lacks = [host for host in world.planned if not is_reached(world, host, max(since.values()))]
+    if lacks:
+        redis = tuple(host for host in lacks if host in world.redis)
+        sentinels = tuple(host for host in lacks if host in world.sentinels)
+        yield AdmitUsers(tuple(sorted(since)), redis, sentinels)
 
 
 def waiting_steps(world: World) -> Iterator[Step]:

@@ -139,6 +139,11 @@ def is_guest(name: str) -> bool:
     return name.startswith(GUEST_PREFIX)
 
 
+def is_tenant(name: str) -> bool:
+    """Whether a user comes with one request of a relation, and not with the relation itself."""
+    return is_guest(name) and "-" in name.removeprefix(GUEST_PREFIX)
+
+
 def logins(kind: str) -> dict[str, str]:
     """Return, by the setting with the password, the user with whom a kind of node logs in."""
     return {u.login[1]: u.name for u in TABLE if u.login and u.login[0] == kind}

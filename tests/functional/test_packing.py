@@ -134,6 +134,12 @@ def test_every_module_is_imported_on_the_base(packed: Packed, module: str):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_library_that_is_loaded_only_to_answer_is_there(packed: Packed):
+    code = "from dpcharmlibs.interfaces import DataContractV1, ValkeyResponseModel"
+    done = packed.run("python3", "-W", "ignore", "-c", code, PYTHONPATH="venv")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_dispatch_starts_the_charm(packed: Packed):
     idle = packed.run("./dispatch", JUJU_DISPATCH_PATH="hooks/install")
     assert (idle.returncode, idle.stderr) == (0, "")

@@ -34,6 +34,7 @@ from engine.steps import Step
 from engine.world import World
 from passwords import rotation
 from passwords.rotation import CreateCredentials
+from tenants import plan as tenants
 from tls import plan as tls
 
 Rule = Callable[[World, tuple[Step, ...]], Iterator[str]]
@@ -53,6 +54,8 @@ LEADERS = (
     clients.HandOver,
     clients.TakeBack,
     clients.Tell,
+    tenants.Reply,
+    tenants.TakeBack,
     tls.GiveTurn,
 )
 """Steps that decide for the application."""

@@ -63,6 +63,12 @@ class Related:
     told: dict[str, str] = field(default_factory=dict)
     said: dict[int, dict[str, str]] = field(default_factory=dict)
     """By the number of a unit of ours."""
+    asks: dict[str, str] | None = None
+    """What its application asks for by ``valkey-client``; None: it is related by ``redis``."""
+
+    @property
+    def endpoint(self) -> str:
+        return c.CLIENT_RELATION if self.asks is None else c.TENANT_RELATION
 
 
 class Juju:
@@ -214,9 +220,10 @@ class Juju:
     def _clients(self, number: int) -> list[testing.Relation]:
         return [
             testing.Relation(
-                c.CLIENT_RELATION,
+                each.endpoint,
                 id=relation_id,
                 remote_app_name=each.app,
+                remote_app_data=dict(each.asks or {}),
                 remote_units_data=dict(each.units),  # type: ignore[arg-type]
                 local_app_data=dict(each.told),
                 local_unit_data=dict(each.said.get(number, {})),
@@ -257,7 +264,8 @@ class Juju:
             self.client_secrets = tuple(found.values())
         if self.remembers:
             self._remembered[number] = after.stored_states
-        for relation in after.get_relations(c.CLIENT_RELATION):
+        clients = after.get_relations(c.CLIENT_RELATION)
+        for relation in (*clients, *after.get_relations(c.TENANT_RELATION)):
             each = self.related[relation.id]
             each.said[number] = dict(relation.local_unit_data)
             if number == self.leader:

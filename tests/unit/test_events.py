@@ -73,6 +73,15 @@ def test_a_new_client_wakes_all_and_its_units_nobody_before_they_have_said_somet
     assert events.is_idle(env("redis-relation-joined", JUJU_REMOTE_UNIT="shop/0"), never)
 
 
+@pytest.mark.parametrize("kind", ["created", "changed", "departed", "broken"])
+@pytest.mark.parametrize("leads", [True, False])
+def test_who_asks_for_users_wakes_the_leader_alone(kind, leads):
+    for remote in ({"JUJU_REMOTE_UNIT": "shop/0"}, {}):
+        hook = env(f"valkey-client-relation-{kind}", **remote)
+        assert events.is_idle(hook, lambda: leads, never) is not leads
+    assert events.is_idle(env("valkey-client-relation-joined"), never)
+
+
 def test_a_peer_that_goes_on_with_tls_wakes_all():
     hook = env("redis-peers-relation-changed", JUJU_REMOTE_UNIT="redis-k8s/2")
     assert not events.is_idle(hook, lambda: False, lambda: True)

@@ -58,7 +58,7 @@ MAY_IMPORT = {
     Kind.WIRING: {*Kind},
 }
 KINDS = {
-    Kind.WORDS: {"constants", "texts", "errors", "values", "clients.keys"},
+    Kind.WORDS: {"constants", "texts", "errors", "values", "clients.keys", "tenants.keys"},
     Kind.WAKING: {"main", "events", "foreign", "lean", "pebbles", "pulse", "seen"},
     Kind.VALUES: {
         "engine.capability",
@@ -71,6 +71,7 @@ KINDS = {
         "passwords.secret",
         "service.view",
         "clients.view",
+        "tenants.view",
         "tls.view",
     },
     Kind.LIST: {"capabilities"},
@@ -95,6 +96,10 @@ KINDS = {
         "passwords.rotation",
         "tls.plan",
         "service.labels",
+        "tenants.asked",
+        "tenants.plan",
+        "tenants.rights",
+        "tenants.status",
     },
     Kind.ADAPTER: {name for name in MODULES if name.partition(".")[0] in ("nodes", "pod", "model")}
     - {"nodes.access"},
@@ -110,6 +115,9 @@ KINDS = {
         "service.kube",
         "service.look",
         "service.room",
+        "tenants.apply",
+        "tenants.databags",
+        "tenants.look",
         "tls.apply",
         "tls.certificates",
         "tls.look",
@@ -127,6 +135,7 @@ OUTSIDE = {
     "jinja2": set(),
     "cryptography": set(),
     "charmlibs": set(),
+    "dpcharmlibs": set(),
 }
 """Who may import a package that the charm carries; all others are exceptions below."""
 
@@ -146,10 +155,12 @@ EXCEPTIONS = {
         "time",
     ): "the day on which a certificate ends is told; no plan follows from it",
     ("clients.databags", "ops"): "databags and secrets of relations are read and written by ops",
-    ("model.hooktools", "ops"): "Juju is spoken to by ops",
+    ("model.granted", "ops"): "Juju is spoken to by ops",
+    ("model.hooktools", "ops"): "the same",
     ("model.look", "ops"): "the same",
     ("model.peers", "ops"): "the same",
     ("pod.workload", "ops"): "Pebble is spoken to by ops",
+    ("tenants.databags", "dpcharmlibs"): "the models by which the other side reads the answers",
     ("tls.certificates", "ops"): "the secret with the key",
     ("tls.certificates", "charmlibs"): "the relation with who signs",
     ("tls.material", "cryptography"): "whether a key and its certificate fit",
@@ -174,6 +185,19 @@ NEIGHBOURS = {
     ("clients.plan", "service.labels"): "where clients are led is where the Service leads",
     ("clients.plan", "tls.plan"): "clients are told what Redis serves, and whom to trust",
     ("clients.status", "passwords.rotation"): "who has not taken a new password yet",
+    ("tenants.view", "passwords.users"): "a request has a user, which is a row like any other",
+    ("tenants.plan", "passwords.users"): "the same",
+    ("tenants.look", "passwords.users"): "the same",
+    ("tenants.databags", "passwords.users"): "the same",
+    ("tenants.plan", "passwords.rotation"): "that row comes to the nodes as passwords do",
+    (
+        "tenants.plan",
+        "clients.plan",
+    ): "one name leads both; one change of the secret in a hook",
+    ("tenants.rights", "clients.rights"): "with its own keys it may do what a client may with all",
+    ("tenants.plan", "service.labels"): "where they are led is where the Service leads",
+    ("tenants.plan", "tls.plan"): "they are told what Redis serves, and whom to trust",
+    ("tenants.apply", "tls.plan"): "the same",
     ("cluster.start", "passwords.rotation"): "the first record needs passwords: one hook has both",
     ("cluster.start", "tls.plan"): "no process starts that would speak plain text by mistake",
 }

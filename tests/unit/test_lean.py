@@ -81,6 +81,8 @@ with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as fol
     off = ("cryptography", "charmlibs", "jinja2", "actions", "tls.look", "cluster.apply")
     off += ("cluster.command", "tls.apply", "tls.transport", "tls.certificates", "tls.material")
     off += ("passwords.apply", "passwords.logins", "service.kube")
+    off += ("dpcharmlibs", "pydantic", "tenants.databags", "tenants.asked", "tenants.apply")
+    off += ("tenants.plan", "tenants.rights")
     for name in [n for n in sys.modules if n.startswith(off)]:
         del sys.modules[name]
     capability.found.cache_clear()
@@ -89,3 +91,34 @@ with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as fol
         print(sorted(name for name in sys.modules if name.startswith(off)))
 """
     assert printed(code) == ["[]"] * 3
+
+
+def test_the_library_of_users_for_others_is_loaded_only_to_answer():
+    """Not to read what is asked for, in the hook of the relation even."""
+    code = f"""
+sys.path.insert(0, {str(SRC.parent)!r})
+import json, pathlib, pytest, tempfile
+from tests.unit.accounts import Nodes, settle
+from tests.unit.juju import Juju, Related
+requests = [{{"resource": "shop:*", "request-id": "one", "salt": "salt"}}]
+def loaded():
+    found = any(name.startswith("dpcharmlibs") for name in sys.modules)
+    for name in [n for n in sys.modules if n.startswith("dpcharmlibs")]:
+        del sys.modules[name]
+    return found
+with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+    juju = Juju(patch, pathlib.Path(folder), 3).form()
+    juju.remembers = True
+    nodes = Nodes(juju, patch)
+    juju.related[7] = Related("shop", {{0: {{}}}}, asks={{}})
+    juju.client(0, "created", 7)
+    juju.related[7].asks = {{"version": "v1", "requests": json.dumps(requests)}}
+    juju.client(0, "changed", 7)
+    print(loaded())
+    settle(juju)
+    print("requests" in juju.related[7].told, loaded())
+    juju.client(0, "changed", 7)
+    settle(juju)
+    print(loaded())
+"""
+    assert printed(code) == ["False", "True True", "False"]

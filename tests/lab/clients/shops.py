@@ -22,7 +22,7 @@ BEFORE = HERE / "library-before.py"
 HOME = "/srv/shop"
 
 
-def charm(folder: Path, library: Path) -> Path:
+def charm(folder: Path, library: Path = NOW) -> Path:
     """Return the directory of the charm, with a library.
 
     Args:
@@ -44,19 +44,19 @@ class Shop:
     Args:
         cluster: whose Redis it is to use.
         name: of the application.
-        folder: for its charm.
-        library: that its charm has.
+        made: the directory of its charm.
         units: how many.
     """
 
-    def __init__(
-        self, cluster: Cluster, name: str, folder: Path, library: Path = NOW, units: int = 1
-    ):
+    ours, theirs = "redis", "redis"
+    """The endpoints."""
+
+    def __init__(self, cluster: Cluster, name: str, made: Path, units: int = 1):
         self.cluster, self.name = cluster, name
         self._model = cluster.model
         self._records: list[Write] = []
         self._offset = 0
-        self._model.deploy(charm(folder, library), app=name, units=units)
+        self._model.deploy(made, app=name, units=units)
         cluster.until(self._not_up)
 
     @property
@@ -72,12 +72,12 @@ class Shop:
     def integrate(self) -> float:
         """Relate it with Redis; return when, on the machine's monotonic clock."""
         now_s = time.monotonic()
-        self._model.integrate(f"{APP}:redis", f"{self.name}:redis")
+        self._model.integrate(f"{APP}:{self.ours}", f"{self.name}:{self.theirs}")
         return now_s
 
     def part(self) -> None:
         """End the relation."""
-        self._model.remove_relation(f"{APP}:redis", f"{self.name}:redis")
+        self._model.remove_relation(f"{APP}:{self.ours}", f"{self.name}:{self.theirs}")
 
     def there(self) -> list[str]:
         """Say that it has not gone yet, or that its relation has not."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab import LabError
-from tests.lab.clients.shops import BEFORE, NOW, Shop
+from tests.lab.clients.shops import BEFORE, Shop, charm
 from tests.lab.cluster import APP, ROOT, Cluster
 from trials.clients import checker, wire
 from trials.cluster import ClusterError
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(trio: Cluster, folder: Path) -> Iterator[Shop]:
     """An application with the library of now, not related yet."""
-    made = Shop(trio, "shop", folder)
+    made = Shop(trio, "shop", charm(folder))
     yield made
     end(trio, made)
 
@@ -50,7 +50,7 @@ def shop(trio: Cluster, folder: Path) -> Iterator[Shop]:
 @pytest.fixture
 def old(trio: Cluster, folder: Path) -> Iterator[Shop]:
     """An application with the library of before, not related yet."""
-    made = Shop(trio, "forum", folder, BEFORE)
+    made = Shop(trio, "forum", charm(folder, BEFORE))
     yield made
     made.remove()
     trio.model.config(APP, {OPTION: ""})
@@ -325,7 +325,7 @@ def test_an_application_is_served_from_its_first_moment(folder: Path, tmp_path: 
     cluster = Cluster("bundle", tmp_path)
     try:
         cluster.model.deploy(ROOT, app=APP, units=1)
-        shop = Shop(cluster, "shop", folder, NOW)
+        shop = Shop(cluster, "shop", charm(folder))
         shop.integrate()
         cluster.until(shop.not_served)
         assert shop.errors() == set()

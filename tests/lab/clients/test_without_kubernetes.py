@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.clients.shops import BEFORE, NOW, Shop
+from tests.lab.clients.shops import BEFORE, NOW, Shop, charm
+from tests.lab.clients.tenants import FORMS, Tenant
 from tests.lab.clients.test_redis_relation import OPTION, ROUNDS, TOLD_S, bar, left
+from tests.lab.clients.test_valkey_client import given
 from tests.lab.cluster import APP, Cluster
 from trials.clients import checker
 
@@ -25,11 +27,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("charms")
 
 
-@pytest.fixture(params=[NOW, BEFORE], ids=["now", "before"])
+LONG = [pytest.param(form, marks=pytest.mark.long) for form in FORMS]
+
+
+@pytest.fixture(params=[NOW, BEFORE, *LONG], ids=["now", "before", *FORMS])
 def shop(trio: Cluster, folder: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
     """An application that is served."""
-    name = "shop" if request.param is NOW else "forum"
-    made = Shop(trio, name, folder, request.param)
+    if request.param in FORMS:
+        made = Tenant(trio, "tenant", folder, request.param)
+    else:
+        name = "shop" if request.param is NOW else "forum"
+        made = Shop(trio, name, charm(folder, request.param))
     made.integrate()
     trio.until(made.not_served)
     # An open door is no way in for the administrator.
@@ -38,7 +46,7 @@ def shop(trio: Cluster, folder: Path, request: pytest.FixtureRequest) -> Iterato
     trio.until(lambda: not_led_to(made, trio.primary()))
     yield made
     made.remove()
-    trio.until(lambda: left(trio) + made.there())
+    trio.until(lambda: left(trio) + [*given(trio)] + made.there())
 
 
 def not_led_to(shop: Shop, unit: str) -> list[str]:

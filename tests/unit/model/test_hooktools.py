@@ -65,6 +65,8 @@ class Run:
         monkeypatch.setattr(logging, "disable", lambda _: None)
         monkeypatch.setattr(logging, "shutdown", lambda: None)
         monkeypatch.setattr(hooktools, "look_again", self._ask)
+        # What tests before this one have left would stay in the environment of those after it.
+        monkeypatch.setattr(hooktools, "_begun", [])
 
         def main(_: Any) -> None:
             if error is not None:
