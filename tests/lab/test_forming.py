@@ -16,7 +16,7 @@ import pytest
 
 from tests.lab.cluster import APP, PORTS, Cluster, cli, holders
 
-MEANT = re.compile(r"\S*action-set (redis|sentinel)-password=\S+ ")
+MEANT = re.compile(r"\S*action-set( (redis-password|sentinel-password|username)=\S+)+ ")
 """The two results that are passwords; Juju takes the results of actions as arguments only."""
 
 
