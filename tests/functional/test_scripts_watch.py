@@ -135,6 +135,8 @@ def test_a_replica_that_was_away_goes_on_where_it_was(real: RealCluster):
         before = client.info("stats")
         away.freeze("redis")
         client.client_kill_filter(_type="replica")
+        # The other one comes back at once, and until then no write is taken.
+        patiently(lambda: bool(client.set("meanwhile", "x")), "another replica is in step")
         for number in range(30):
             client.set(f"meanwhile:{number}", "x" * 100_000)
         away.thaw()
