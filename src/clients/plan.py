@@ -19,7 +19,6 @@ from clients import keys, rights
 from clients.view import Client
 from engine.steps import Step
 from engine.world import World
-from nodes.access import Mode
 from passwords import rotation
 from passwords.rotation import ChangeGuests
 from passwords.users import ADMIN_APART, Credentials, Entrance, User, is_tenant
@@ -124,9 +123,7 @@ def leader_steps(world: World) -> Iterator[Step]:
         return
     if world.credentials is None or not world.credentials_kept or world.stopping:
         return
-    leads = world.service.leads
-    if leads is not None and world.clients.name != (one_name(world) if leads else ""):
-        yield RecordName(one_name(world) if leads else "")
+    yield from name_steps(world, world.clients.name)
     yield from _guest_steps(world)
     if primary_of(world) is None:
         # Who is there, and what they have, shows when somebody leads.
@@ -134,6 +131,14 @@ def leader_steps(world: World) -> Iterator[Step]:
     steps = [step for client in world.clients.related for step in _steps_for(world, client)]
     yield from _let_in_steps(world, steps)
     yield from steps
+
+
+def name_steps(world: World, recorded: str) -> Iterator[Step]:
+    """Keep the record true of whether one name leads to the primary. Leader only."""
+    leads = world.service.leads
+    name = one_name(world) if leads else ""
+    if leads is not None and recorded != name:
+        yield RecordName(name)
 
 
 def _guest_steps(world: World) -> Iterator[Step]:
@@ -208,15 +213,12 @@ def _told(world: World, client: Client) -> dict[str, str]:
     # One that an earlier release serves without a user goes on so until it has one.
     served = keys.LEADER_HOST in client.told and keys.CAN not in client.told
     waits = not served or keys.USER in client.told
-    primary = primary_of(world)
-    record = world.tls.records.get(primary or "")
-    serves = None if record is None else record.redis
-    with_tls = serves is not None and serves.mode is Mode.TLS
+    authorities = tls.authorities_of(world, primary_of(world))
     return {
         keys.LEADER_HOST: host_of(world) or "",
         keys.CAN: keys.FORM if waits else "",
-        keys.TLS: "true" if with_tls else "false",
-        keys.CA: tls.bundle(world) if with_tls else "",
+        keys.TLS: "true" if authorities else "false",
+        keys.CA: authorities,
         keys.SENTINELS: ",".join(f"{host}:{c.SENTINEL_PORT}" for host in world.planned),
         keys.SENTINEL_NAME: world.app,
     }

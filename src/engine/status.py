@@ -399,7 +399,8 @@ APP_RULES = Rules(
         Rule(ops.WaitingStatus, _agreed_down),
     ),
     progress=(
-        Rule(ops.BlockedStatus, lambda w: clients.refused(w) or tenants.refused(w)),
+        Rule(ops.BlockedStatus, clients.refused),
+        Rule(ops.BlockedStatus, tenants.refused),
         Rule(ops.MaintenanceStatus, _rotating),
         Rule(ops.MaintenanceStatus, tls.changes),
     ),

@@ -93,9 +93,12 @@ def released(hook: Hook, label: str, revision: int, latest: int) -> bool:
     from tenants import databags
 
     found = databags.labelled(label)
-    for relation in hook.model.relations[c.TENANT_RELATION] if found else ():
-        if found and relation.id == found[0]:
-            return databags.note_taken(relation, hook.model.app, found[1])
+    if found is None:
+        return False
+    relation_id, request_id = found
+    for relation in hook.model.relations[c.TENANT_RELATION]:
+        if relation.id == relation_id:
+            return databags.note_taken(relation, hook.model.app, request_id)
     return False
 
 

@@ -15,10 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import constants as c
 import texts
 from clients import plan as clients
-from clients.plan import RecordName
 from engine.steps import AskAgain, Step
 from engine.world import World
-from nodes.access import Mode
 from passwords import rotation
 from passwords.rotation import ChangeGuests
 from passwords.users import User, digest, is_tenant
@@ -99,11 +97,8 @@ def leader_steps(world: World) -> Iterator[Step]:
         return
     if world.credentials is None or not world.credentials_kept:
         return
-    leads = world.service.leads
-    if view.related and leads is not None:
-        name = clients.one_name(world) if leads else ""
-        if view.name != name:
-            yield RecordName(name)
+    if view.related:
+        yield from clients.name_steps(world, view.name)
     yield from _guest_steps(world)
     if primary_of(world) is None:
         # Who is there, and what they have, shows when somebody leads.
@@ -224,7 +219,7 @@ def _answer(world: World, tenant: Tenant, request: Request, guest: User) -> Answ
     assert primary is not None
     same = tenant.told_form == tenant.answered_in
     told = tenant.told.get(request.id, Told({})) if same else Told({})
-    trusted = _authorities(world, primary)
+    trusted = tls.authorities_of(world, primary)
     authorities = digest(trusted)[:16] if trusted else ""
     gives = []
     if told.version != guest.version:
@@ -243,12 +238,6 @@ def _answer(world: World, tenant: Tenant, request: Request, guest: User) -> Answ
     values = {key: text for key, text in values.items() if text}
     found = tuple(sorted(values.items()))
     return Answer(request, guest.name, guest.version, authorities, found, tuple(gives))
-
-
-def _authorities(world: World, primary: str) -> str:
-    record = world.tls.records.get(primary)
-    serves = None if record is None else record.redis
-    return tls.bundle(world) if serves is not None and serves.mode is Mode.TLS else ""
 
 
 def _admit_steps(world: World, replies: Sequence[Reply]) -> Iterator[Step]:

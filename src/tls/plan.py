@@ -118,6 +118,13 @@ def bundle(world: World) -> str:
     return "".join(f"{each.strip()}\n" for each in authorities(world))
 
 
+def authorities_of(world: World, host: str | None) -> str:
+    """Return the authorities by which clients know the Redis of a host; empty: it has no TLS."""
+    record = world.tls.records.get(host or "")
+    serves = None if record is None else record.redis
+    return bundle(world) if serves is not None and serves.mode is Mode.TLS else ""
+
+
 def redis_serves(world: World) -> Serves | None:
     """Return what the Redis of this unit is to serve now; None: it cannot start yet."""
     now = world.tls.redis

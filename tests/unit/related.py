@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,6 +121,11 @@ class Application:
             password, version = self.kept.handed[user]
             self.in_use[number] = password
             relation.taken = {u: str(version) for u, can in relation.can.items() if can}
+
+    def other_hook(self, order: random.Random) -> None:
+        """Let one of the other side run its hook, if there is any."""
+        if self.kept.relations:
+            self.client_hook(order.choice(list(self.kept.relations)))
 
     # A hook
 
@@ -282,3 +288,17 @@ class Application:
 
 def told(app: Application, number: int) -> Mapping[str, Any]:
     return app.kept.relations[number].told
+
+
+def go_on(app: Application, order: random.Random, cuts: float = 0.0, hooks: int = 400) -> None:
+    """Run hooks in any order until nothing is left to do."""
+    for _ in range(hooks):
+        if not app.unfinished():
+            return
+        cut = order.randrange(10) if order.random() < cuts else None
+        app.hook(order.choice(HOSTS), cut)
+        if order.random() < cuts:
+            app.leader = order.choice([h for h in HOSTS if h not in app.down])
+        if order.random() < 0.3:
+            app.other_hook(order)
+    raise AssertionError(app.unfinished())

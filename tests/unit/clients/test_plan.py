@@ -23,7 +23,7 @@ from passwords import rotation
 from passwords.rotation import AdmitUsers, ChangeGuests
 from passwords.users import ADMIN_APART, NO_PASSWORD, Credentials, Entrance, User, digest
 from service.view import ServiceView
-from tests.unit.related import HOSTS, Application, told
+from tests.unit.related import HOSTS, Application, go_on, told
 from tests.unit.worlds import APP, CREDENTIALS, H0, H1, H2, at_rest, with_redis, with_sentinels
 from tls.view import PLAIN, Serves, TlsRecord, TlsView
 
@@ -361,20 +361,6 @@ def test_the_leader_remembers_that_something_is_owed_or_shown(clients, credentia
 
 
 # Whole lives.
-
-
-def go_on(app: Application, order: random.Random, cuts: float = 0.0, hooks: int = 400) -> None:
-    """Run hooks in any order until nothing is left to do."""
-    for _ in range(hooks):
-        if not app.unfinished():
-            return
-        cut = order.randrange(10) if order.random() < cuts else None
-        app.hook(order.choice(HOSTS), cut)
-        if order.random() < cuts:
-            app.leader = order.choice([h for h in HOSTS if h not in app.down])
-        if order.random() < 0.3 and app.kept.relations:
-            app.client_hook(order.choice(list(app.kept.relations)))
-    raise AssertionError(app.unfinished())
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -30,6 +30,7 @@ from errors import Refusal
 from nodes.access import Mode
 from passwords import rotation
 from passwords.users import User
+from tenants.view import Tenant, TenantsView
 from tests.unit import reference
 from tests.unit.worlds import (
     APP,
@@ -88,6 +89,10 @@ ALONE = replace(
     redis={H0: primary()},
 )
 """The primary leaves, and the one that stays gives no answer."""
+BAD_REQUEST = replace(
+    at_rest(),
+    tenants=TenantsView(related=(Tenant(1, "shop", "v1", problem=texts.WHY_BAD_ID),), is_on=True),
+)
 NOT_FIT = tuple(KnownReplica(h, priority=0, link_up=False, down=False) for h in (H1, H2))
 NAMES_BOTH = {h: replace(at_rest().sentinels[h], primary_host=h) for h in (H0, H1)}
 REFUSES = "refuses the charm: give users default and operator all rights and their passwords"
@@ -419,6 +424,11 @@ APP_CASES: list[tuple[str, str, World]] = [
         "blocked",
         "forum uses an old redis library, which knows no TLS: refresh it to a charm that does",
         replace(OLD_CLIENT, config=Config(tls=True)),
+    ),
+    (
+        "blocked",
+        f"shop asks by valkey-client for what it does not get: {texts.WHY_BAD_ID}",
+        BAD_REQUEST,
     ),
     ("active", "Redis is open without a password for forum", LET_IN),
     # What is wrong with Redis itself comes first.

@@ -30,7 +30,7 @@ from tenants import asked, databags, keys, plan, rights
 from tenants.plan import Answer, Reply, TakeBack
 from tenants.view import Request, Tenant, TenantsView, Told
 from tests.unit import related
-from tests.unit.related import HOSTS, Kept
+from tests.unit.related import HOSTS, Kept, go_on
 from tests.unit.worlds import APP, CREDENTIALS, H0, H1, H2, at_rest, with_redis, with_sentinels
 from tls.view import Serves, TlsRecord, TlsView
 
@@ -280,6 +280,10 @@ class Application(related.Application):
             self.uses[number, identity] = revisions[-1]["password"]
             self.read[label] = len(revisions)
 
+    def other_hook(self, order: random.Random) -> None:
+        if self.kept.tenants:
+            self.tenant_hook(order.choice(list(self.kept.tenants)))
+
     def _free(self) -> list[tuple[str, int]]:
         """Return the revisions that nobody has, and of which the leader has not heard."""
         return [
@@ -377,20 +381,6 @@ class Application(related.Application):
             if host not in self.down:
                 for node in self.nodes[host].values():
                     assert digest(password) in node.accepted[user], (user, host)
-
-
-def go_on(app: Application, order: random.Random, cuts: float = 0.0, hooks: int = 500) -> None:
-    """Run hooks in any order until nothing is left to do."""
-    for _ in range(hooks):
-        if not app.unfinished():
-            return
-        cut = order.randrange(10) if order.random() < cuts else None
-        app.hook(order.choice(HOSTS), cut)
-        if order.random() < cuts:
-            app.leader = order.choice([h for h in HOSTS if h not in app.down])
-        if order.random() < 0.3 and app.kept.tenants:
-            app.tenant_hook(order.choice(list(app.kept.tenants)))
-    raise AssertionError(app.unfinished())
 
 
 @pytest.mark.parametrize("seed", range(40))
