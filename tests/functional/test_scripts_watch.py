@@ -45,6 +45,13 @@ def test_the_watch_ends_with_the_server_it_belongs_to(real: RealCluster):
 KEYS = 4000
 
 
+def fill(node: Node) -> None:
+    with node.client() as client, client.pipeline(transaction=False) as batch:
+        for number in range(KEYS):
+            batch.set(f"filler:{number}", secrets.token_hex(50))
+        batch.execute()
+
+
 def slow_to_load(node: Node) -> None:
     """Have the Redis of a node need 20 s for its data, from its next start on."""
     with node.client() as client:
@@ -68,10 +75,8 @@ def has_rewritten(info: dict[str, Any]) -> bool:
 
 def test_a_replica_takes_over_from_a_primary_that_takes_long_to_load(real: RealCluster):
     old = real.nodes[real.primary]
-    with old.client() as client, client.pipeline(transaction=False) as batch:
-        for number in range(KEYS):
-            batch.set(f"filler:{number}", secrets.token_hex(50))
-        batch.execute()
+    fill(old)
+    with old.client() as client:
         client.set("last", "acknowledged")
         assert client.wait(2, 5000) == 2
     slow_to_load(old)
@@ -105,10 +110,7 @@ def test_a_primary_that_loads_soon_stays_the_primary(real: RealCluster):
 
 def test_with_nobody_to_take_over_it_goes_on_loading_and_is_the_primary(real: RealCluster):
     old = real.nodes[real.primary]
-    with old.client() as client, client.pipeline(transaction=False) as batch:
-        for number in range(KEYS):
-            batch.set(f"filler:{number}", secrets.token_hex(50))
-        batch.execute()
+    fill(old)
     slow_to_load(old)
     for host in real.replicas:
         real.redis(host).set({"replica-priority": str(c.NOT_ELIGIBLE)})
