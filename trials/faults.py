@@ -91,28 +91,26 @@ def _fill(cluster: Cluster) -> None:
         f"for n = 1, {LOAD_KEYS} do redis.call('SET', 'filler:' .. n, string.rep('x', 100)) end"
     )
     cluster.ask(unit, "redis", f'EVAL "{filled}" 0', "BGREWRITEAOF")
+    _wait_while(cluster, unit, "aof_rewrite_in_progress", LOAD_S)
 
-    def rewriting() -> list[str]:
+
+def _wait_while(cluster: Cluster, unit: str, state: str, limit_s: float) -> None:
+    """Wait until a unit's Redis has a state no more, by its name in ``INFO persistence``."""
+
+    def lasts() -> list[str]:
         lines = cluster.ask(unit, "redis", "INFO persistence")
-        return [line for line in lines if line.startswith("aof_rewrite_in_progress:1")]
+        return [f"{unit}: {line}" for line in lines if line.startswith(f"{state}:1")]
 
-    found = until(rewriting, LOAD_S, hold_s=0.0)
+    found = until(lasts, limit_s, hold_s=0.0)
     if found.since_s is None:
-        raise TrialError(found.missing[0])
+        raise TrialError("; ".join(found.missing))
 
 
 def _slow_load(scene: Scene) -> None:
     unit = scene.the_primary()
     scene.say(f"kill Redis of {unit}, which needs {LOAD_S:.0f} s to load its data")
     scene.kill_to_load_slowly(unit, LOAD_S / LOAD_KEYS)
-
-    def loading() -> list[str]:
-        lines = scene.cluster.ask(unit, "redis", "INFO persistence")
-        return [line for line in lines if line.startswith("loading:1")]
-
-    found = until(loading, 10 * LOAD_S, hold_s=0.0)
-    if found.since_s is None:
-        raise TrialError(f"{unit} has not loaded its data")
+    _wait_while(scene.cluster, unit, "loading", 10 * LOAD_S)
     # What it copies afterwards, and later trials, are not to be slow.
     scene.cluster.ask(unit, "redis", "CONFIG SET key-load-delay 0")
 

@@ -259,6 +259,15 @@ def _judge(
     by_name = clients.by_name
     by_name_writes = [] if by_name is None else WriteLog(by_name.log).read()
     more = [] if by_name is None else [by_name.key]
+
+    def excuse(key: str, of: Sequence[Write], lost: Sequence[int]) -> int:
+        """Say what must not be lost; return how many of it no replica can have had."""
+        unreplicated = len(checker.unreplicated(of, lost))
+        count = len(lost) - (unreplicated if silent else 0)
+        if count and not may_lose:
+            trial.wrong.append(f"{count} acknowledged writes lost ({key})")
+        return unreplicated
+
     stored = clients.writers.stored(cluster.access, [*inside, *more])
     reads = clients.reads.read()
     verdict = history.judge(history.History({**writes, **inside}, reads, stored))
@@ -275,19 +284,13 @@ def _judge(
         )
         lost_name = checker.lost(by_name_writes, stored[by_name.key])
         trial.lost_name = len(lost_name)
-        forgiven = checker.unreplicated(by_name_writes, lost_name) if silent else ()
-        if not may_lose and (count := len(set(lost_name).difference(forgiven))):
-            trial.wrong.append(f"{count} acknowledged writes lost ({by_name.key})")
+        excuse(by_name.key, by_name_writes, lost_name)
     trial.lost, trial.lost_hold = len(verdict.lost[follow]), len(verdict.lost[hold])
     trial.lost_inside = sum(len(verdict.lost[key]) for key in inside)
     trial.two_primaries_s = verdict.two_primaries_s
     trial.reads = sum(read.error is None for read in reads)
     trial.wrong += history.problems(verdict)
-    trial.unreplicated = sum(len(checker.unreplicated(writes[k], verdict.lost[k])) for k in writes)
-    for key in () if may_lose else (follow, hold):
-        forgiven = checker.unreplicated(writes[key], verdict.lost[key]) if silent else ()
-        if count := len(set(verdict.lost[key]).difference(forgiven)):
-            trial.wrong.append(f"{count} acknowledged writes lost ({key})")
+    trial.unreplicated = sum(excuse(key, writes[key], verdict.lost[key]) for key in (follow, hold))
     allowed_s = cluster.max_lag_s() + GRACE_S
     if trial.two_primaries_s > allowed_s:
         pairs = sorted({" and ".join(o.hosts) for o in verdict.overlaps})
