@@ -233,7 +233,8 @@ class Cluster(cluster.Cluster):
                     f"{len(lost)} of {len(writes)} writes lost ({mode}): "
                     f"{shown[:4]} … {shown[-4:]}"
                 )
-        assert self.errors() == []
+        errors = self.errors()
+        assert errors == [], errors
 
     def _uncopied(self, writes: Sequence[Write], lost: Collection[int]) -> set[int]:
         """Return those of the lost writes that a silent end of their host excuses.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from trials.cluster import APP, Cluster
-from trials.waiting import HOLD_S, until
+from trials.waiting import until
 
 AWAY_S = 3.0
 LIMIT_S = 180.0
@@ -36,30 +36,34 @@ def lose(cluster: Cluster, units: list[str]) -> None:
         cluster.model.empty_disk(unit, "database")
 
 
-def comes(cluster: Cluster, what: str, hold_s: float = 0.0) -> None:
-    """Wait until the application is blocked with these words; empty: until all is right."""
+def is_right(cluster: Cluster) -> None:
+    """Wait until all is right and shows it."""
+    found = cluster.until_right(3, lambda: cluster.not_active(3), LIMIT_S)
+    assert found.since_s is not None, (found.missing, cluster.model.log()[-60:])
+
+
+def says_so(cluster: Cluster) -> None:
+    """Wait until the application is blocked by it."""
 
     def missing() -> list[str]:
-        if not what:
-            return cluster.not_active(3) + cluster.problems(3)
         status = cluster.model.status()["applications"][APP]["status"]
-        return [] if status["message"].startswith(what) else [str(status)]
+        at = status["current"], status["message"].startswith(WORDS)
+        return [] if at == ("blocked", True) else [str(status)]
 
-    found = until(missing, LIMIT_S, hold_s)
+    found = until(missing, LIMIT_S, hold_s=0.0)
     assert found.since_s is not None, (found.missing, cluster.model.log()[-60:])
 
 
 def test_nobody_begins_without_data_before_the_operator_says_so(cluster: Cluster):
     lose(cluster, cluster.alive())
-    comes(cluster, WORDS)
-    assert cluster.model.status()["applications"][APP]["status"]["current"] == "blocked"
+    says_so(cluster)
     assert cluster.primary() is None
     leader = cluster.leader()
     wrong = cluster.model.run(leader, "start-empty", {"application": "other"})
     assert (wrong.status, APP in wrong.message) == ("failed", True)
     begun = cluster.model.run(leader, "start-empty", {"application": APP})
     assert begun.status == "completed", begun.message
-    comes(cluster, "", HOLD_S)
+    is_right(cluster)
     again = cluster.model.run(cluster.leader(), "start-empty", {"application": APP})
     assert (again.status, "has data" in again.message) == ("failed", True)
 
@@ -70,8 +74,8 @@ def test_a_cache_begins_by_itself_but_not_while_one_unit_has_data(cluster: Clust
     primary, *_, kept = cluster.alive()
     assert cluster.ask(primary, "redis", "SET kept yes", "WAIT 2 5000") == ["OK", "2"]
     lose(cluster, [unit for unit in cluster.alive() if unit != kept])
-    comes(cluster, "", HOLD_S)
+    is_right(cluster)
     assert cluster.ask(kept, "redis", "GET kept") == ["yes"]
     lose(cluster, cluster.alive())
-    comes(cluster, "", HOLD_S)
+    is_right(cluster)
     assert cluster.ask(kept, "redis", "GET kept") == [""]

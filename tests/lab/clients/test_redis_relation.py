@@ -133,10 +133,8 @@ def test_it_writes_soon_after_integrate_and_is_shut_out_after_the_end(
     assert is_open(trio) == []
 
 
-def test_a_new_password_breaks_nothing_and_ends_the_old_one(trio: Cluster, shop: Shop):
-    shop.integrate()
-    trio.until(shop.not_served)
-    trio.settle()
+def change_password(trio: Cluster, shop: Shop) -> None:
+    """Give the user of an application another password; it goes on writing, and loses nothing."""
     before, since_s = shop.given()["url"], time.monotonic()
     user = before.partition("//")[2].partition(":")[0]
 
@@ -155,6 +153,13 @@ def test_a_new_password_breaks_nothing_and_ends_the_old_one(trio: Cluster, shop:
     assert shop.lost() == []
     for rules in users(trio).values():
         assert [rule.count(" #") for rule in rules] == [1]
+
+
+def test_a_new_password_breaks_nothing_and_ends_the_old_one(trio: Cluster, shop: Shop):
+    shop.integrate()
+    trio.until(shop.not_served)
+    trio.settle()
+    change_password(trio, shop)
 
 
 def kill(trio: Cluster) -> None:
@@ -177,18 +182,10 @@ def refresh(trio: Cluster) -> None:
     trio.model.refresh(APP, ROOT)
 
 
-LONG = [pytest.param(each, marks=pytest.mark.long) for each in (delete, refresh)]
-
-
-@pytest.mark.parametrize("trouble", [kill, move, lose, *LONG])
-@pytest.mark.parametrize("number", range(ROUNDS))
-@pytest.mark.timeout(400)
-def test_by_the_one_name_it_goes_on_after_a_switch(
+def goes_on_through(
     trio: Cluster, shop: Shop, trouble: Callable[[Cluster], None], number: int
-):
-    shop.integrate()
-    trio.until(shop.not_served)
-    trio.settle()
+) -> None:
+    """Move the role of the primary while an application writes by the one name."""
     told, since_s = len(shop.told()), time.monotonic()
     trouble(trio)
     trio.settle()
@@ -201,6 +198,21 @@ def test_by_the_one_name_it_goes_on_after_a_switch(
     assert shop.lost() == []
     # The name stays, so nothing was told and nothing was started anew.
     assert len(shop.told()) == told
+
+
+LONG = [pytest.param(each, marks=pytest.mark.long) for each in (delete, refresh)]
+
+
+@pytest.mark.parametrize("trouble", [kill, move, lose, *LONG])
+@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.timeout(400)
+def test_by_the_one_name_it_goes_on_after_a_switch(
+    trio: Cluster, shop: Shop, trouble: Callable[[Cluster], None], number: int
+):
+    shop.integrate()
+    trio.until(shop.not_served)
+    trio.settle()
+    goes_on_through(trio, shop, trouble, number)
 
 
 def test_an_old_library_is_refused_until_the_operator_lets_it_in(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from tests.lab.clients.shops import HERE
 from tests.lab.clients.tenants import FORMS, Tenant
 from tests.lab.clients.test_redis_relation import (
     ENDPOINTS,
-    MORE_GAP_S,
     ROUNDS,
     SERVED_S,
     bar,
+    change_password,
+    goes_on_through,
     kill,
     lose,
     move,
@@ -28,7 +28,6 @@ from tests.lab.clients.test_redis_relation import (
     users,
 )
 from tests.lab.cluster import APP, Cluster
-from trials.clients import checker
 from trials.cluster import ClusterError
 
 SETTINGS = {"service_delay_s": 0.1}
@@ -93,24 +92,7 @@ def test_a_new_password_breaks_nothing_and_ends_the_old_one(trio: Cluster, tenan
     tenant.integrate()
     trio.until(tenant.not_served)
     trio.settle()
-    before, since_s = tenant.given()["url"], time.monotonic()
-    user = before.partition("//")[2].partition(":")[0]
-
-    def refused() -> list[str]:
-        """Ask until no unit is still taking what the relation has brought."""
-        result = trio.model.run(trio.leader(), "rotate-passwords", {"user": user})
-        assert result.status == "completed" or "try again" in result.message, result
-        return [] if result.status == "completed" else [result.message]
-
-    trio.until(refused)
-    trio.until(lambda: [] if tenant.given()["url"] != before else ["it has the old one"])
-    changed_s = time.monotonic()
-    trio.settle()
-    trio.until(lambda: tenant.not_served(changed_s))
-    assert tenant.errors(since_s) == set()
-    assert tenant.lost() == []
-    for rules in users(trio).values():
-        assert [rule.count(" #") for rule in rules] == [1]
+    change_password(trio, tenant)
     # The leader has read none of them, and the old revision has left Juju.
     for secret in given(trio).values():
         assert not [unit for unit in secret["consumers"] if unit.startswith(f"{APP}/")]
@@ -128,18 +110,8 @@ def test_by_the_one_name_it_goes_on_after_a_switch(
     tenant.integrate()
     trio.until(tenant.not_served)
     trio.settle()
-    told, since_s = len(tenant.told()), time.monotonic()
-    trouble(trio)
-    trio.settle()
-    trio.until(lambda: tenant.not_served(time.monotonic() - 1))
-    follows = trio.logs["follow"].read()
-    own_s = checker.longest_gap_s(follows, since_s, time.monotonic())
-    gap_s = tenant.gap_s(since_s)
-    print(f"{trouble.__name__} {number}: {gap_s:.2f} s, a client of Sentinel {own_s:.2f} s")
-    assert gap_s < own_s + bar(MORE_GAP_S)
-    assert tenant.lost() == []
-    # The name stays, so nothing was started anew; where to read from comes by an event.
-    assert len(tenant.told()) == told
+    goes_on_through(trio, tenant, trouble, number)
+    # Where to read from comes by an event.
     host = f"{trio.primary().replace('/', '-')}."
 
     def stale() -> list[str]:
